@@ -56,7 +56,7 @@ def base_config() -> ConfigDict:
         reconstruction, probed=0.5, random=0.2, same=0.2, leaky=False, loss="window_mean"
     )
     config.optimizer = ConfigDict(
-        {"b1": 0.9, "b2": 0.98, "eps": 1e-9, "weight_decay": 0.0, "clip": 1.0, "rules": {}}
+        {"b1": 0.9, "b2": 0.98, "eps": 1e-9, "weight_decay": 0.0, "clip": 1.0, "rules": ()}
     )
     schedule = spec(warmup_cosine, rate=1e-3, warmup=20)
     schedule.steps = config.get_ref("steps")
