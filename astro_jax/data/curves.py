@@ -1,6 +1,6 @@
 """Light curves of a survey as flat arrays with offsets: what every reader returns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,19 +73,6 @@ def flat_index(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nd
     new = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     index = np.arange(new[-1]) + np.repeat(offsets[:-1][rows] - new[:-1], lengths)
     return index, new
-
-
-def concat(parts: Iterable[Curves]) -> Curves:
-    """Join surveys one after the other; a column that one of them lacks is null there."""
-    parts = list(parts)
-    lengths = np.concatenate([p.lengths for p in parts])
-    return Curves(
-        np.concatenate([p.time for p in parts]),
-        np.concatenate([p.mag for p in parts]),
-        np.concatenate([p.magerr for p in parts]),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        pa.concat_tables([p.columns for p in parts], promote_options="permissive"),
-    )
 
 
 def from_arrays(

@@ -69,9 +69,6 @@ class Ledger:
                     "kept {} + filtered {} + quarantined {}".format(*parts)
                 )
 
-    def __add__(self, other: "Ledger") -> "Ledger":
-        return merge([self, other])
-
     def filter(self, objects: int, observations: int, reason: str) -> "Ledger":
         """Move `objects` and `observations` from kept to filtered, for `reason`."""
         if not objects and not observations:
@@ -125,18 +122,6 @@ def opening(objects: int, observations: int) -> Ledger:
     """Open an account in which all that was read is kept."""
     count = Count(int(objects), int(observations))
     return Ledger(read=count, kept=count)
-
-
-def merge(ledgers: Iterable[Ledger]) -> Ledger:
-    """Add up accounts of different files or surveys."""
-    ledgers = list(ledgers)
-    return Ledger(
-        read=total(g.read for g in ledgers),
-        kept=total(g.kept for g in ledgers),
-        drops=tuple(d for g in ledgers for d in g.drops),
-        rows=tuple(r for g in ledgers for r in g.rows),
-        notes=tuple(dict.fromkeys(n for g in ledgers for n in g.notes)),
-    )
 
 
 def top_reasons(parts: Iterable, name: str, count: int = 5) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_jax.data.curves import concat, flat_index, from_arrays
+from astro_jax.data.curves import flat_index, from_arrays
 
 SIZES = [3, 0, 5, 1]
 
@@ -64,16 +64,6 @@ def test_flat_index_is_concatenated_ranges(lengths, data):
     expected = [np.arange(offsets[r], offsets[r + 1]) for r in rows]
     np.testing.assert_array_equal(index, np.concatenate([*expected, []]))
     np.testing.assert_array_equal(np.diff(new), [len(e) for e in expected])
-
-
-def test_concat_joins_and_leaves_unknown_columns_null(curves, arrays):
-    other = from_arrays(arrays[:1], ids=["z"], label=["RRab"])
-    joined = concat([curves, other])
-    assert len(joined) == 5
-    assert_curve(joined, 4, arrays[0])
-    assert_curve(joined, 2, arrays[2])
-    assert joined.columns["label"].to_pylist() == [None] * 4 + ["RRab"]
-    assert joined.columns["star"].to_pylist() == ["s", "s", "t", "u", None]
 
 
 def test_star_is_the_id_where_there_is_no_star(curves, arrays):
