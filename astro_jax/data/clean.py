@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from astro_jax.data.curves import Curves
+from astro_jax.data.curves import Curves, Ragged
 from astro_jax.data.ledger import Quarantined
 
 SENTINEL_MAG = 90.0
@@ -30,6 +30,7 @@ TIME_LIMIT = 200_000.0
 OK, WIDTH, TEXT, LIMIT, QUALITY, FLUX, UNEQUAL, NO_ID, TIME, RANGE, MAG, SENTINEL, REPEAT = range(
     13
 )
+NO_FLUX, NO_ERROR, NO_TRIGGER = 13, 14, 15  # transients only, see `data.transient_rules`
 REASONS = (
     "",
     "line with the wrong number of values",
@@ -44,6 +45,9 @@ REASONS = (
     "magnitude missing or not finite",
     "sentinel magnitude",
     "repeated epoch",
+    "flux missing or not finite",
+    "flux error missing or not positive",
+    "no trigger: no point of S/N 5 or more",
 )
 
 
@@ -52,7 +56,7 @@ class FileError(Exception):
 
 
 @dataclass(frozen=True)
-class Raw:
+class Raw(Ragged):
     """N curves as a file gives them, before cleaning; curve k is offsets[k]:offsets[k + 1].
 
     time: [M] float64, MJD days; mag, magerr: [M] float32; flag: [M] uint8, index into REASONS
@@ -69,33 +73,47 @@ class Raw:
     lost: tuple[Quarantined, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
 
 def flag_values(raw: Raw) -> np.ndarray:
     """Return the flag of each observation by rules 1 to 4, [M] uint8."""
-    flag = raw.flag.copy()
     with np.errstate(invalid="ignore"):
-        for code, bad in (
-            (TIME, ~np.isfinite(raw.time)),
-            (RANGE, np.abs(raw.time) > TIME_LIMIT),
+        return flag_first(
+            raw.flag,
+            *time_rules(raw.time),
             (MAG, ~np.isfinite(raw.mag)),
             (SENTINEL, np.abs(raw.mag) >= SENTINEL_MAG),
-        ):
-            flag[bad & (flag == OK)] = code
+        )
+
+
+def time_rules(time: np.ndarray) -> tuple[tuple[int, np.ndarray], ...]:
+    """Return rule 2 as pairs of a code and where it holds, [M] bool."""
+    with np.errstate(invalid="ignore"):
+        return (TIME, ~np.isfinite(time)), (RANGE, np.abs(time) > TIME_LIMIT)
+
+
+def flag_first(flag: np.ndarray, *rules: tuple[int, np.ndarray]) -> np.ndarray:
+    """Return the flags with, where none was set, the code of the first rule that holds."""
+    flag = flag.copy()
+    for code, bad in rules:
+        flag[bad & (flag == OK)] = code
     return flag
 
 
-def order_epochs(time: np.ndarray, curve: np.ndarray, flag: np.ndarray) -> np.ndarray:
-    """Return the usable observations by curve and time, and flag repeated epochs in place."""
+def order_epochs(
+    time: np.ndarray, curve: np.ndarray, flag: np.ndarray, band: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the usable observations by curve and time, and flag repeated epochs in place.
+
+    band: [M], where a curve has several: epochs repeat where time and band do; else sorted by it
+    """
     use = np.flatnonzero(flag == OK)
     same = curve[use][1:] == curve[use][:-1]
     if np.all((np.diff(time[use]) > 0) | ~same):
         return use
     # lexsort is stable: of equal epochs the first in file order stays first
-    use = use[np.lexsort((time[use], curve[use]))]
-    repeat = (np.diff(time[use]) == 0) & (np.diff(curve[use]) == 0)
+    keys = (time, curve) if band is None else (band, time, curve)
+    use = use[np.lexsort([key[use] for key in keys])]
+    repeat = np.all([key[use][1:] == key[use][:-1] for key in keys], axis=0)
     flag[use[1:][repeat]] = REPEAT
     return use[np.concatenate([[True], ~repeat])]
 

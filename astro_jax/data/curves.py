@@ -1,27 +1,19 @@
 """Light curves of a survey as flat arrays with offsets: what every reader returns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 
 
-@dataclass(frozen=True)
-class Curves:
-    """N single-band light curves; curve k is the slice `offsets[k]:offsets[k + 1]`.
+class Ragged:
+    """What records of N curves in flat arrays share: `offsets` [N + 1], `columns` of N rows.
 
-    time: [M] float64, days, MJD (JD - 2400000.5), strictly increasing inside a curve
-    mag: [M] float32, magnitudes
-    magerr: [M] float32, 1 sigma in magnitudes, NaN where the survey gives none
-    offsets: [N + 1] int64
-    columns: Arrow table of N rows with the scalar columns: `id` (int64 or string) always;
-        `band`, `star`, `label`, `period`, `ra`, `dec` ... where the survey has them
+    Every other field that is an array is flat, [M]; curve k is `offsets[k]:offsets[k + 1]`.
     """
 
-    time: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
     offsets: np.ndarray
     columns: pa.Table
 
@@ -44,27 +36,47 @@ class Curves:
         pairs = zip(column.to_pylist(), self.columns["id"].to_pylist(), strict=True)
         return np.array([id if star is None else star for star, id in pairs], object)
 
-    def curve(self, k: int) -> np.ndarray:
-        """Return curve k as [n, 3] float64: time (days), magnitude, error."""
-        part = slice(self.offsets[k], self.offsets[k + 1])
-        return np.stack([self.time[part], self.mag[part], self.magerr[part]], axis=1, dtype=float)
+    @property
+    def flat(self) -> dict[str, np.ndarray]:
+        """The flat arrays by name, [M] each."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "offsets"}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> "Curves":
+    def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """Return the curves `rows` (indices or a boolean mask), in that order."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         index, offsets = flat_index(self.offsets, rows)
-        return Curves(
-            self.time[index],
-            self.mag[index],
-            self.magerr[index],
-            offsets,
-            self.columns.take(pa.array(rows)),
-        )
+        flat = {name: values[index] for name, values in self.flat.items()}
+        return replace(self, **flat, offsets=offsets, columns=self.columns.take(pa.array(rows)))
 
-    def with_columns(self, columns: pa.Table) -> "Curves":
+    def with_columns(self, columns: pa.Table) -> Self:
         """Return the same curves with other scalar columns."""
         return replace(self, columns=columns)
+
+
+@dataclass(frozen=True)
+class Curves(Ragged):
+    """N single-band light curves; curve k is the slice `offsets[k]:offsets[k + 1]`.
+
+    time: [M] float64, days, MJD (JD - 2400000.5), strictly increasing inside a curve
+    mag: [M] float32, magnitudes
+    magerr: [M] float32, 1 sigma in magnitudes, NaN where the survey gives none
+    offsets: [N + 1] int64
+    columns: Arrow table of N rows with the scalar columns: `id` (int64 or string) always;
+        `band`, `star`, `label`, `period`, `ra`, `dec` ... where the survey has them
+    """
+
+    time: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+    offsets: np.ndarray
+    columns: pa.Table
+
+    def curve(self, k: int) -> np.ndarray:
+        """Return curve k as [n, 3] float64: time (days), magnitude, error."""
+        part = slice(self.offsets[k], self.offsets[k + 1])
+        return np.stack([self.time[part], self.mag[part], self.magerr[part]], axis=1, dtype=float)
 
 
 def flat_index(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

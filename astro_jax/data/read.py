@@ -9,9 +9,9 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,8 @@ def read_survey(
         raise UserError(f"unknown format '{format}'{suggest(format, NAMES)}")
     if choice.time_format:
         offset(choice.time_format)
-    raws, files, lost, notes = read_files(find_files(path), choice)
+    paths = find_files(path)
+    raws, files, lost, notes = read_files(paths, lambda p: read_source(load(p, choice), choice))
     if not raws:
         raise UserError(nothing_usable(path, lost))
     raw, origin = join(raws, files)
@@ -114,13 +115,15 @@ def no_match(path: str) -> str:
     return f"{kind} '{path}'{hint if len(hint) < 400 else ''}"
 
 
-def read_files(paths: Sequence[str], choice: Choice) -> tuple:
-    """Return the records of the readable files, their paths, the quarantined rest, and notes."""
+def read_files(paths: Sequence[str], read: Callable[[str], tuple[str, Any]]) -> tuple:
+    """Return the records of the readable files, their paths, the quarantined rest, and notes.
+
+    read: path -> the name of the format and the record
+    """
     raws, files, lost, counts = [], [], [], Counter()
     for path in paths:
         try:
-            source = load(path, choice)
-            name, raw = read_source(source, choice)
+            name, raw = read(path)
         except UNREADABLE as error:
             lost.append(Quarantined(path, "", "", 1, 0, one_line(error)))
             continue
@@ -163,18 +166,23 @@ def load(path: str, choice: Choice) -> Source:
 
 def read_source(source: Source, choice: Choice) -> tuple[str, Raw]:
     """Return the name of the format and the curves of a source."""
-    formats = TEXT if source.data is not None and b"\0" not in source.data[:12] else BINARY
     if choice.format:
-        return choice.format, read_named(source, choice.format)
+        return choice.format, read_named(source, choice.format, BINARY + TEXT)
+    text = source.data is not None and b"\0" not in source.data[:12]
+    return read_sniffed(source, TEXT if text else BINARY)
+
+
+def read_sniffed(source: Source, formats: Sequence[Format]) -> tuple[str, Raw]:
+    """Return the name of the first format that a source looks like, and its curves."""
     found = next((f for f in formats if f.sniff(source)), None)
     if found is None:
         raise FileError("not a light curve of a known format")
     return found.name, found.read(source)
 
 
-def read_named(source: Source, name: str) -> Raw:
+def read_named(source: Source, name: str, formats: Sequence[Format]) -> Raw:
     """Read a source as the format the user named; of its variants the one that fits."""
-    variants: list[Format] = [f for f in BINARY + TEXT if f.name == name]
+    variants = [f for f in formats if f.name == name]
     if source.data is None and name not in {f.name for f in BINARY}:
         raise FileError(f"a Parquet file, not {name} text")
     fitting = [f for f in variants if f.sniff(source)]

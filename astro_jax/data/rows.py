@@ -1,12 +1,12 @@
 """Rows of raw surveys: joining files, keeping some, finding repeated keys."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from astro_jax.data.clean import NO_ID, REASONS, Raw, label_rows
-from astro_jax.data.curves import flat_index
 from astro_jax.data.ledger import Ledger, Quarantined
 from astro_jax.surveys.group import codes
 
@@ -16,17 +16,16 @@ KEY = ("id", "band", "survey")
 
 def join(raws: Sequence[Raw], files: Sequence[str]) -> tuple[Raw, np.ndarray]:
     """Return the curves of all files as one record, and the file of each curve, [N] text."""
-    lengths = np.concatenate([np.diff(r.offsets) for r in raws])
-    arrays = [
-        np.concatenate([getattr(r, n) for r in raws]) for n in ("time", "mag", "magerr", "flag")
-    ]
+    lengths = np.concatenate([r.lengths for r in raws])
+    flat = {name: np.concatenate([r.flat[name] for r in raws]) for name in raws[0].flat}
     lost = tuple(row._replace(file=f) for r, f in zip(raws, files, strict=True) for row in r.lost)
-    raw = Raw(
-        *arrays,
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        join_columns([r.columns for r in raws]),
-        lost,
-        tuple(dict.fromkeys(n for r in raws for n in r.notes)),
+    raw = replace(
+        raws[0],
+        **flat,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        columns=join_columns([r.columns for r in raws]),
+        lost=lost,
+        notes=tuple(dict.fromkeys(n for r in raws for n in r.notes)),
     )
     return raw, np.repeat(np.array(files, object), [len(r) for r in raws])
 
@@ -64,13 +63,6 @@ def to_text(table: pa.Table, names: set[str]) -> pa.Table:
     return table
 
 
-def take_rows(raw: Raw, keep: np.ndarray) -> Raw:
-    """Return the curves where `keep`, [N] bool, is true."""
-    index, offsets = flat_index(raw.offsets, np.flatnonzero(keep))
-    arrays = (a[index] for a in (raw.time, raw.mag, raw.magerr, raw.flag))
-    return Raw(*arrays, offsets, raw.columns.filter(pa.array(keep)), raw.lost, raw.notes)
-
-
 def filter_rows(
     raw: Raw, files: np.ndarray, ledger: Ledger, keep: np.ndarray, reason: str
 ) -> tuple[Raw, np.ndarray, Ledger]:
@@ -78,7 +70,7 @@ def filter_rows(
     if keep.all():
         return raw, files, ledger
     gone = int(np.diff(raw.offsets)[~keep].sum())
-    return take_rows(raw, keep), files[keep], ledger.filter(int(np.sum(~keep)), gone, reason)
+    return raw.take(keep), files[keep], ledger.filter(int(np.sum(~keep)), gone, reason)
 
 
 def quarantine_rows(raw: Raw, files: np.ndarray) -> tuple[Raw, np.ndarray, list[Quarantined]]:
@@ -101,4 +93,4 @@ def quarantine_rows(raw: Raw, files: np.ndarray) -> tuple[Raw, np.ndarray, list[
     lengths = np.diff(raw.offsets)
     reasons = np.where(no_id, REASONS[NO_ID], DUPLICATE)
     rows = [(int(k), 1, int(lengths[k]), str(reasons[k])) for k in np.flatnonzero(bad)]
-    return take_rows(raw, ~bad), files[~bad], label_rows(rows, raw.columns, files)
+    return raw.take(~bad), files[~bad], label_rows(rows, raw.columns, files)

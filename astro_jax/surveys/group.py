@@ -27,11 +27,7 @@ def group(
     if band is not None:
         order = codes(band)
         code = code * (order.max(initial=0) + 1) + order
-    sort = np.arange(len(code))
-    if np.any(np.diff(code) < 0):
-        sort = np.argsort(code, kind="stable")
-        code = code[sort]
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(code) != 0])[: len(code)])
+    sort, starts = runs(code)
     first = pa.array(sort[starts])
     magerr = np.full(len(time), np.nan) if magerr is None else magerr
     flag = np.zeros(len(time), np.uint8) if flag is None else flag
@@ -44,6 +40,15 @@ def group(
         pa.table({name: column.take(first) for name, column in columns.items()}),
         notes=notes,
     )
+
+
+def runs(code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order [M] that brings equal codes together, and where each run starts in it."""
+    sort = np.arange(len(code))
+    if np.any(np.diff(code) < 0):
+        sort = np.argsort(code, kind="stable")
+        code = code[sort]
+    return sort, np.flatnonzero(np.concatenate([[True], np.diff(code) != 0])[: len(code)])
 
 
 def narrow(values: np.ndarray) -> np.ndarray:

@@ -19,6 +19,21 @@ ALIASES = {
     "star": "star",
     "label": "label class labels vartype variabletype varclass type classname",
 }
+# Of a table of transients: fluxes of several bands, and what is known of an object.
+TRANSIENT = {
+    **{role: ALIASES[role] for role in ("id", "time", "mag", "magerr")},
+    "band": ALIASES["band"] + " flt",
+    "flux": "fluxcal flux fluxes psflux forcediffimflux",
+    "fluxerr": "fluxcalerr fluxerr fluxerror efluxes fluxerrs eflux dflux sigmaflux fluxsigma "
+    "fluxunc psfluxerr forcediffimfluxunc",
+    "zero_point": "zeropoint zp zpt zpdiff",
+    "photflag": "photflag",
+    "star": "star skygroup",
+    "label": "label class labels type classname truetarget target",
+    "redshift": "redshift z redshifthelio redshiftfinal hostredshift hostgalphotoz hostgalspecz",
+    "mwebv": "mwebv ebv",
+    "trigger": "trigger triggermjd mjdtrigger",
+}
 EXTRA = ("label_std", "period", "ra", "dec", "survey")
 NEEDED = ("time", "mag")
 
@@ -29,7 +44,11 @@ def squash(name: str) -> str:
 
 
 def find_roles(
-    names: Sequence[str], given: Mapping[str, str], where: str, needed: Sequence[str] = NEEDED
+    names: Sequence[str],
+    given: Mapping[str, str],
+    where: str,
+    needed: Sequence[str] = NEEDED,
+    aliases: Mapping[str, str] = ALIASES,
 ) -> dict[str, str]:
     """Return role -> column; what the user gave wins over the aliases, those by their order.
 
@@ -38,12 +57,12 @@ def find_roles(
     """
     given = {role: str(column) for role, column in given.items() if column not in ("", None)}
     for role, column in given.items():
-        if role not in ALIASES:
-            raise UserError(f"unknown key columns.{role}{suggest(role, ALIASES)}")
+        if role not in aliases:
+            raise UserError(f"unknown key columns.{role}{suggest(role, aliases)}")
         if column not in names:
             raise UserError(f"{where}: no column '{column}' for {role}{suggest(column, names)}")
     free = [n for n in names if n not in given.values()]
-    roles = {role: given.get(role) or by_alias(free, role) for role in ALIASES}
+    roles = {role: given.get(role) or by_alias(free, role, aliases) for role in aliases}
     for role in needed:
         if roles[role] is None:
             raise FileError(missing(role, names))
@@ -52,10 +71,10 @@ def find_roles(
     return {role: name for role, name in roles.items() if name is not None}
 
 
-def by_alias(names: Sequence[str], role: str) -> str | None:
+def by_alias(names: Sequence[str], role: str, aliases: Mapping[str, str] = ALIASES) -> str | None:
     """Return the column whose name is the first alias of `role` that occurs."""
     squashed = [squash(n) for n in names]
-    for alias in ALIASES[role].split():
+    for alias in aliases[role].split():
         if alias in squashed:
             return names[squashed.index(alias)]
     if role == "time":
@@ -68,7 +87,7 @@ def missing(role: str, names: Sequence[str]) -> str:
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     if role == "mag" and any(squash(n).startswith("flux") for n in names):
         return f"fluxes but no magnitudes (columns: {shown})"
-    what = {"time": "times", "mag": "magnitudes", "id": "ids"}[role]
+    what = {"time": "times", "mag": "magnitudes", "id": "ids"}.get(role, f"{role}s")
     return f"not a light curve: no column of {what} among {shown}; name it with columns.{role}"
 
 

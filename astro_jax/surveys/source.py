@@ -26,12 +26,19 @@ NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$"
 
 
 class Source(NamedTuple):
-    """A file to read: its path, its unpacked bytes (None for Parquet), what the user said."""
+    """A file to read: its path, its unpacked bytes (None for Parquet), what the user said.
+
+    Of transients only: survey, whose letters the bands are; zero_point, the AB magnitude of flux 1;
+    bands, those to keep, so that others need not be known
+    """
 
     path: str
     data: bytes | None
     columns: Mapping[str, str] = {}
     time_format: str | None = None
+    survey: str | None = None
+    zero_point: float | None = None
+    bands: tuple[str, ...] = ()
 
     @property
     def head(self) -> str:
