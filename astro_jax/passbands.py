@@ -70,12 +70,14 @@ def _prefixed(prefix: str, letters: str) -> dict[str, str]:
 
 
 # What one survey's files call a passband, where the letter alone would not do. ZTF's alerts number
-# their filters (fid); PLAsTiCC numbers its passbands; YSE's SNANA files write ZTF g and r as X and
-# Y beside the griz of Pan-STARRS (checked against their object table).
+# their filters (fid), and the broker ANTARES writes R for r; PLAsTiCC numbers its passbands; YSE's
+# SNANA files write ZTF g and r as X and Y beside the griz of Pan-STARRS (checked against their
+# object table).
 SURVEYS = {
     "ztf": {
         **_prefixed("ztf", "gri"),
         **{"1": "ztfg", "2": "ztfr", "3": "ztfi", "zg": "ztfg", "zr": "ztfr", "zi": "ztfi"},
+        "R": "ztfr",
     },
     "yse": {**_prefixed("ps1", "grizy"), "X": "ztfg", "Y": "ztfr"},
     "ps1": _prefixed("ps1", "grizy"),
@@ -111,7 +113,9 @@ SWAPPED = {"g": 0.6223, "r": 0.4827}
 SYSTEMS = ("effective", "astromcad")
 
 
-def resolve(names: Iterable[str | None], survey: str | None = None, where: str = "") -> np.ndarray:
+def resolve(
+    names: Iterable[str | None], survey: str | None = None, where: str = "", strict: bool = True
+) -> np.ndarray:
     """Return the places in `PASSBANDS` of band names, [M] uint8.
 
     names: as a file writes them: a name of the table, a letter or number of `survey`, or a survey
@@ -119,13 +123,16 @@ def resolve(names: Iterable[str | None], survey: str | None = None, where: str =
     survey: whose letters those are, a key of `SURVEYS` or another name of it; None or one that is
         not known: the table's own names only
     where: file and column, for the message
+    strict: an unknown band is an error; else each has a place of its own behind the table's end,
+        for the caller to leave out
     Raises UserError for an unknown band, with the known ones.
     """
     names = list(names)
     known = {name: find(name, survey) for name in dict.fromkeys(names)}
     unknown = [name for name, place in known.items() if place is None]
-    if unknown:
+    if unknown and (strict or len(unknown) > 255 - len(NAMES)):
         raise UserError(_complaint(unknown, survey, where))
+    known |= {name: 255 - k for k, name in enumerate(unknown)}
     return np.array([known[name] for name in names], np.uint8)
 
 

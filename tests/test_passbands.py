@@ -48,6 +48,7 @@ def test_wavelengths_of_the_shared_object_tables(shared):
         ("g", "DES", "desg"),
         ("g", None, "g"),
         ("g", "some other survey", "g"),
+        ("R", "ZTF", "ztfr"),
         ("X", "YSE", "ztfg"),
         ("Y", "YSE", "ztfr"),
         ("i", "YSE", "ps1i"),
@@ -83,8 +84,14 @@ def test_an_unknown_band_lists_the_known_ones(name):
 
 
 def test_an_unknown_letter_of_a_survey_lists_its_letters():
-    with pytest.raises(UserError, match="survey ztf also writes g, r, i, 1, 2, 3, zg, zr, zi"):
+    with pytest.raises(UserError, match="survey ztf also writes g, r, i, 1, 2, 3, zg, zr, zi, R"):
         resolve(["w"], "ztf")
+
+
+def test_bands_that_will_be_left_out_need_not_be_known():
+    codes = resolve(["UVW1", "ztfg", "UVW2", "UVW1"], strict=False)
+    assert codes[1] == NAMES.index("ztfg")
+    assert codes[0] == codes[3] != codes[2] and min(codes[0], codes[2]) >= len(NAMES)
 
 
 def test_the_released_networks_have_g_and_r_swapped():

@@ -7,6 +7,7 @@ under other names the column's name or the user tells the origin. Scalar columns
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -130,9 +131,14 @@ def as_mjd(time: np.ndarray, roles: dict[str, str], source: Source) -> tuple[np.
     return to_mjd(time, f"{source.path}, column {roles['time']}", allowed, source.time_format)
 
 
-def scalar_columns(table: pa.Table, roles: dict[str, str], lists: list[str]) -> dict[str, pa.Array]:
-    """Return the scalar columns in their order, those of known roles under the role's name."""
-    known = {roles[r]: r for r in ("id", "band", "star", "label") if r in roles}
+def scalar_columns(
+    table: pa.Table,
+    roles: dict[str, str],
+    lists: list[str],
+    renamed: Sequence[str] = ("id", "band", "star", "label"),
+) -> dict[str, pa.Array]:
+    """Return the scalar columns in their order, those of the roles `renamed` under their name."""
+    known = {roles[r]: r for r in renamed if r in roles}
     found = {}
     for name in table.column_names:
         if name in lists or pa.types.is_nested(table[name].type):
@@ -209,17 +215,26 @@ def to_table(curves: Curves) -> pa.Table:
         ("mag", pa.LargeListArray.from_arrays(offsets, pa.array(curves.mag))),
         ("magerr", magerr),
     ):
-        kind = pa.list_(column.type.value_type)
-        short = curves.offsets[-1] < 2**31
-        table = table.append_column(name, column.cast(kind) if short else column)
+        table = table.append_column(name, short_list(column))
     return table.replace_schema_metadata(METADATA)
+
+
+def short_list(column: pa.LargeListArray) -> pa.Array:
+    """Return a column of lists with 32-bit offsets, which more programs read, where it fits."""
+    fits = len(column.values) < 2**31
+    return column.cast(pa.list_(column.type.value_type)) if fits else column
 
 
 def write_table(curves: Curves, path: str) -> None:
     """Write an object table as Parquet (zstd); the file appears whole or not at all."""
+    write_parquet(to_table(curves), path)
+
+
+def write_parquet(table: pa.Table, path: str) -> None:
+    """Write a table as Parquet (zstd); the file appears whole or not at all."""
     partial = f"{path}.{os.getpid()}.tmp"
     try:
-        pq.write_table(to_table(curves), partial, compression="zstd", row_group_size=20_000)
+        pq.write_table(table, partial, compression="zstd", row_group_size=20_000)
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
