@@ -86,10 +86,12 @@ def _gaussian_process(times: Array, mag: Array, visible: Array) -> Array:
 
 def model_predictor(apply: Callable, params: Mapping, removed: bool = True) -> Predictor:
     """Return the predictor of a model; `removed` zeroes hidden magnitudes before it sees them."""
-    run = jax.jit(lambda batch: apply({"params": params}, batch)["reconstruction"])
+    # Parameters are an argument: as constants of the program, XLA folds zeros in them into NaN.
+    run = jax.jit(lambda params, batch: apply({"params": params}, batch)["reconstruction"])
 
     def predict(photometry: Photometry) -> np.ndarray:
-        return np.asarray(run({"photometry": remove(photometry) if removed else photometry}))
+        shown = remove(photometry) if removed else photometry
+        return np.asarray(run(params, {"photometry": shown}))
 
     return predict
 

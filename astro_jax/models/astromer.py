@@ -2,10 +2,11 @@
 
 Every variant is called with the same batch and returns the same record:
 
-    batch["photometry"]: times [B, T] days, centred; values [B, T, 2] centred magnitude and error
-        (0 = unknown error); mask [B, T] bool, True = observed; optionally hidden [B, T] bool,
-        True = the magnitude is to be predicted and must not be used
-    returns {"embedding": [B, T, D], "reconstruction": [B, T] centred magnitudes}
+    batch["photometry"]: times [B, T] days, centred, increasing; values [B, T, 2] centred magnitude
+        and error (0 = unknown error); mask [B, T] bool, True = observed; optionally hidden [B, T]
+        bool, True = the magnitude is to be predicted and must not be used
+    returns {"embedding": [B, T, D], "reconstruction": [B, T] centred magnitudes, "layers": tuple of
+        [B, T, D], the input embedding and the output of each block}
 
 What padding holds never matters (except in `Official`, where padding is attended to, as there):
 it is set to zero on the way in.
@@ -19,10 +20,11 @@ from jax import Array
 
 from astro_jax.nn.attention import glorot, kernel_bias, key_bias, official_bias
 from astro_jax.nn.blocks import LearnedResidualBlock, PostNormBlock, PreNormBlock
-from astro_jax.nn.heads import Decoder, KernelReadout
+from astro_jax.nn.heads import Decoder, EvidenceReadout
 from astro_jax.nn.positional import time_encoding
 
 Batch = Mapping[str, Mapping[str, Array]]
+Record = dict[str, Array | tuple[Array, ...]]
 
 
 def unpack(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
@@ -50,7 +52,7 @@ class Official(nn.Module):
     base: float = 10000.0
 
     @nn.compact
-    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool = False) -> Record:
         """Encode and reconstruct; see the module's docstring."""
         times, mag, _, mask, hidden = unpack(batch)
         return _transform(self, PostNormBlock, times, mag, official_bias(mask, hidden))
@@ -70,7 +72,7 @@ class Paper(nn.Module):
     base: float = 1000.0
 
     @nn.compact
-    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool = False) -> Record:
         """Encode and reconstruct; see the module's docstring."""
         times, mag, _, mask, hidden = unpack(batch)
         mag = jnp.where(hidden, 0.0, mag)
@@ -91,7 +93,7 @@ class Astromer2(nn.Module):
     base: float = 10000.0
 
     @nn.compact
-    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool = False) -> Record:
         """Encode and reconstruct; see the module's docstring."""
         times, mag, _, mask, hidden = unpack(batch)
         token = self.param("mask_token", nn.initializers.zeros, ())
@@ -105,13 +107,16 @@ def _transform(
     times: Array,
     mag: Array,
     bias: Array,
-) -> dict[str, Array]:
+) -> Record:
     """Embed magnitudes and times, apply the blocks, decode: what the three references share."""
     x = nn.Dense(model.width, kernel_init=glorot(), name="embed")(mag[..., None])
     x = x + time_encoding(times, model.width, model.base)
+    layers = [x]
     for i in range(model.blocks):
         x = block(model.heads, model.ffn, name=f"block_{i}")(x, bias)
-    return {"embedding": x, "reconstruction": Decoder(name="decoder")(x)}
+        layers.append(x)
+    reconstruction = Decoder(name="decoder")(x)
+    return {"embedding": x, "reconstruction": reconstruction, "layers": tuple(layers)}
 
 
 class Smoother(nn.Module):
@@ -120,7 +125,8 @@ class Smoother(nn.Module):
     Pre-norm residual blocks; head h of block b adds -|t_i - t_j| / tau_bh to its logits, with
     learned time scales that start log-spaced from 0.5 to 1000 days over heads and blocks, so that
     attention averages over neighbours in time from the first step on, like a Gaussian process.
-    A `KernelReadout` then points at the visible magnitudes themselves, and the decoder corrects.
+    What is predicted is an average of Gaussian processes (`EvidenceReadout`), and the decoder
+    corrects it.
     Magnitudes enter in units of the scatter of the visible ones, with the logarithm of that scatter
     beside them, and leave in magnitudes. A hidden point enters as a learned token.
     """
@@ -134,7 +140,7 @@ class Smoother(nn.Module):
     longest: float = 1000.0
 
     @nn.compact
-    def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
+    def __call__(self, batch: Batch, train: bool = False) -> Record:
         """Encode and reconstruct; see the module's docstring."""
         times, mag, err, mask, hidden = unpack(batch)
         visible = mask & ~hidden
@@ -145,12 +151,15 @@ class Smoother(nn.Module):
         x = x + time_encoding(times, self.width, self.base)
         keys = key_bias(visible)
         scales = self.param("log_scale", self._log_scales, (self.blocks, self.heads))
+        layers = [x]
         for i in range(self.blocks):
             bias = kernel_bias(times, scales[i]) + keys
             x = PreNormBlock(self.heads, self.ffn, name=f"block_{i}")(x, bias)
-        smooth = KernelReadout(self.heads, name="readout")(x, mag / scale, times, visible)
+            layers.append(x)
+        smooth = EvidenceReadout(name="readout")(x, mag / scale, times, visible)
         correction = Decoder(nn.initializers.zeros, name="decoder")(x)
-        return {"embedding": x, "reconstruction": (smooth + correction) * scale}
+        reconstruction = (smooth + correction) * scale
+        return {"embedding": x, "reconstruction": reconstruction, "layers": tuple(layers)}
 
     def _log_scales(self, key: Array, shape: tuple[int, int]) -> Array:
         blocks, heads = shape

@@ -1,10 +1,12 @@
 """Heads on top of an encoder."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from astro_jax.nn.attention import attention_weights, glorot, kernel_bias, key_bias
+from astro_jax.nn.attention import glorot
+from astro_jax.nn.matern import grid, posterior
 
 
 class Decoder(nn.Module):
@@ -30,38 +32,38 @@ class ProjectionHead(nn.Module):
         return nn.Dense(self.width, kernel_init=glorot(), name="dense")(embedding)
 
 
-class KernelReadout(nn.Module):
-    """Predict each magnitude as a gated sum of smoothers over the visible ones.
+# The kernels that a window can choose from, by the evidence: scales in days, shares of noise.
+NOISES = (0.003, 0.02, 0.1, 0.3, 0.6)
+KERNELS = (
+    grid(0, (0.3, 1.0, 10.0, 100.0), NOISES),
+    grid(1, (1.0, 4.0, 16.0, 64.0, 256.0), NOISES),
+    grid(2, (4.0, 16.0, 64.0, 256.0, 1000.0), NOISES),
+)
 
-    Head h averages the visible magnitudes with weights softmax(q_i k_j / sqrt(K) - |t_i - t_j| /
-    tau_h); a gate, linear in the embedding of point i, adds up the heads.  At the start content
-    counts little, the gate is 1 / H and tau is log-spaced from 0.5 to 300 days: kernel regression
-    (Nadaraya 1964).  Gates may be negative, which makes kernels of higher order, so that a smooth
-    curve is interpolated and not only averaged.
+
+class EvidenceReadout(nn.Module):
+    """Predict each magnitude as an average of Gaussian processes, weighted by their evidence.
+
+    The weights over the J processes of `KERNELS` are softmax(e^a evidence_j + b_j + c_j . x_i): at
+    the start, with a = b = c = 0, Bayesian model averaging; then learned, for each point i from its
+    embedding.  The processes depend on the visible magnitudes alone and have nothing to learn, so
+    that no gradient goes through them.
     """
-
-    heads: int
-    shortest: float = 0.5
-    longest: float = 300.0
 
     @nn.compact
     def __call__(self, x: Array, mag: Array, times: Array, visible: Array) -> Array:
-        """Return magnitudes [B, T] from embeddings [B, T, D] and what is visible [B, T]."""
-        width, heads = x.shape[-1], self.heads
-        x = nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name="norm")(x)
-        query, key = nn.Einsum(
-            (width, 2, heads, width // heads),
-            "btd,dchk->btchk",
-            kernel_init=glorot(in_axis=0, out_axis=(2, 3), batch_axis=(1,)),
-            name="query_key",
-        )(x).transpose(2, 0, 3, 1, 4)  # [B, H, T, K] each
-        log_scale = self.param("log_scale", self._log_scales, (heads,))
-        bias = kernel_bias(times, log_scale) + key_bias(visible)
-        weights = attention_weights(0.1 * query, key, bias)  # [B, H, T, T]
-        smooth = jnp.einsum("bhts,bs->bth", weights, jnp.where(visible, mag, 0.0))
-        equal = nn.initializers.constant(1.0 / heads)
-        gate = nn.Dense(heads, kernel_init=nn.initializers.zeros, bias_init=equal, name="gate")(x)
-        return (gate * smooth).sum(-1)
+        """Return magnitudes [B, T] from embeddings [B, T, D] and what is visible [B, T].
 
-    def _log_scales(self, key: Array, shape: tuple[int]) -> Array:
-        return jnp.linspace(jnp.log(self.shortest), jnp.log(self.longest), shape[0])
+        mag: centred, in units of the scatter of the visible ones.
+        """
+        parts = [posterior(times, mag, visible, kernels) for kernels in KERNELS]
+        mean, evidence = (
+            jax.lax.stop_gradient(jnp.concatenate(part, -1)) for part in zip(*parts, strict=True)
+        )
+        count = evidence.shape[-1]
+        x = nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name="norm")(x)
+        local = nn.Dense(count, kernel_init=nn.initializers.zeros, name="weights")(x)
+        sharpness = jnp.exp(self.param("log_sharpness", nn.initializers.zeros, ()))
+        relative = evidence - evidence.max(-1, keepdims=True)
+        weights = jax.nn.softmax(sharpness * relative[:, None] + local, axis=-1)  # [B, T, J]
+        return (weights * mean).sum(-1)
