@@ -177,7 +177,11 @@ def _centre(photometry: dict[str, np.ndarray]) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _compiled(model: Any) -> Callable:
-    return jax.jit(lambda params, batch: model.apply({"params": params}, batch, train=False))
+    def outputs(params: Any, batch: Any) -> dict:
+        record = model.apply({"params": params}, batch, train=False)
+        return {name: record[name] for name in ("embedding", "reconstruction")}
+
+    return jax.jit(outputs)
 
 
 def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
