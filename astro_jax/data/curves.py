@@ -1,7 +1,7 @@
 """Light curves of a survey as flat arrays with offsets: what every reader returns."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
@@ -12,6 +12,7 @@ class Ragged:
     """What records of N curves in flat arrays share: `offsets` [N + 1], `columns` of N rows.
 
     Every other field that is an array is flat, [M]; curve k is `offsets[k]:offsets[k + 1]`.
+    A field that is a mapping holds arrays of N rows.
     """
 
     offsets: np.ndarray
@@ -47,8 +48,10 @@ class Ragged:
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         index, offsets = flat_index(self.offsets, rows)
-        flat = {name: values[index] for name, values in self.flat.items()}
-        return replace(self, **flat, offsets=offsets, columns=self.columns.take(pa.array(rows)))
+        new = {name: values[index] for name, values in self.flat.items()}
+        for name in (f.name for f in fields(self) if isinstance(getattr(self, f.name), Mapping)):
+            new[name] = {key: values[rows] for key, values in getattr(self, name).items()}
+        return replace(self, **new, offsets=offsets, columns=self.columns.take(pa.array(rows)))
 
     def with_columns(self, columns: pa.Table) -> Self:
         """Return the same curves with other scalar columns."""
@@ -65,6 +68,8 @@ class Curves(Ragged):
     offsets: [N + 1] int64
     columns: Arrow table of N rows with the scalar columns: `id` (int64 or string) always;
         `band`, `star`, `label`, `period`, `ra`, `dec` ... where the survey has them
+    arrays: what a batch carries of each curve beside its photometry, {name: [N, ...]}: class
+        numbers, features; set by jobs, never by readers
     """
 
     time: np.ndarray
@@ -72,6 +77,14 @@ class Curves(Ragged):
     magerr: np.ndarray
     offsets: np.ndarray
     columns: pa.Table
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def with_arrays(self, **arrays: np.ndarray) -> Self:
+        """Return the same curves with more arrays, [N, ...] each, for batches to carry."""
+        for name, values in arrays.items():
+            if len(values) != len(self):
+                raise ValueError(f"{name} has {len(values)} rows for {len(self)} curves")
+        return replace(self, arrays={**self.arrays, **arrays})
 
     def curve(self, k: int) -> np.ndarray:
         """Return curve k as [n, 3] float64: time (days), magnitude, error."""

@@ -49,7 +49,7 @@ def make_batch(
     """Return windows as a batch of `batch_size` rows B; rows behind the last have weight 0.
 
     photometry: see `gather_windows`; row [B] uint32, the number from which the probes are drawn;
-    weight [B] float32.
+    weight [B] float32; and the `arrays` of the curves, [B, ...] each.
     """
     missing = batch_size - len(rows)
     windows = Windows(*(np.pad(part, (0, missing)) for part in windows))
@@ -57,6 +57,7 @@ def make_batch(
         "photometry": gather_windows(curves, windows, window),
         "row": np.pad(rows.astype(np.uint32), (0, missing)),
         "weight": (np.arange(batch_size) < len(rows)).astype(np.float32),
+        **{name: values[windows.curve] for name, values in curves.arrays.items()},
     }
 
 

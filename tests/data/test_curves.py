@@ -72,6 +72,15 @@ def test_star_is_the_id_where_there_is_no_star(curves, arrays):
     assert from_arrays(arrays[:1], ids=[big]).star.tolist() == [big]
 
 
+def test_arrays_go_along_with_their_curves(curves):
+    labelled = curves.with_arrays(label=np.array([3, 1, 2, 0], np.int32))
+    assert labelled.take([2, 0]).arrays["label"].tolist() == [2, 3]
+    assert labelled.take(np.array([False, True, False, True])).arrays["label"].tolist() == [1, 0]
+    assert not curves.arrays
+    with pytest.raises(ValueError, match="label has 3 rows for 4 curves"):
+        curves.with_arrays(label=np.zeros(3))
+
+
 def test_with_columns_changes_columns_only(curves):
     changed = curves.with_columns(pa.table({"id": [1, 2, 3, 4]}))
     assert changed.columns["id"].to_pylist() == [1, 2, 3, 4]

@@ -131,3 +131,13 @@ def test_iteration_is_lazy(batches, expected):
     """A run of many steps does not prepare them all before the first."""
     for a, b in zip(islice(train_iterator(batches, 0, 10**9), 3), expected, strict=False):
         assert_same(a, b)
+
+
+def test_a_batch_carries_the_arrays_of_its_curves():
+    curves = make_curves([40, 12, 30, 25, 18])
+    label = np.array([4, 0, 3, 1, 2], np.int32)
+    curves = curves.with_arrays(label=label, which=np.arange(5))
+    batch = TrainBatches(curves, 0, 8, 16)(0)
+    real = batch["weight"] > 0
+    assert sorted(batch["which"][real].tolist()) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(batch["label"], label[batch["which"]])
