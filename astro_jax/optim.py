@@ -9,6 +9,9 @@ import optax
 
 from astro_jax.errors import UserError
 
+Rules = Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None
+FROZEN = "frozen"
+
 
 def constant(rate: float) -> optax.Schedule:
     """Return the same learning rate at every step."""
@@ -38,7 +41,7 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     clip: float = 0.0,
-    rules: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None,
+    rules: Rules = None,
 ) -> optax.GradientTransformation:
     """Return Adam, with decoupled weight decay and clipping of the global norm where positive.
 
@@ -58,6 +61,22 @@ def adam(
     }
     chosen = optax.partition(parts, lambda params: label_by_path(params, rules))
     return optax.chain(*clipping, chosen)
+
+
+def stop_frozen(params: Any, rules: Rules) -> Any:
+    """Return the parameters, without a gradient for those that the rules freeze.
+
+    The compiler then leaves out the backward pass of a frozen encoder.
+    """
+    rules = dict(rules or ())
+    if None not in rules.values():
+        return params
+    labels = label_by_path(params, rules)
+
+    def stop(label: str, value: Any) -> Any:
+        return jax.lax.stop_gradient(value) if label == FROZEN else value
+
+    return jax.tree.map(stop, labels, params)
 
 
 def path_name(path: tuple) -> str:
@@ -80,4 +99,4 @@ def label_by_path(params: Any, rules: Mapping[str, float | None]) -> Any:
 
 
 def _label(rate: float | None) -> str:
-    return "frozen" if rate is None else str(float(rate))  # 1 and 1.0 are one label
+    return FROZEN if rate is None else str(float(rate))  # 1 and 1.0 are one label

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,13 +53,23 @@ def assemble(config: ConfigDict, curves: Curves, params: Any = None) -> System:
     params: what training starts from, instead of `config.init` or the seed.
     """
     model = build(config.model)
-    objective = build(config.objective, apply=model.apply)
+    objective = build(config.objective, apply=_trainable(model.apply, config.optimizer.rules))
     optimizer = optim.adam(**_optimizer_arguments(config))
     steps = compile_steps(objective, optimizer, config.batch_size, config.mode, config.micro_batch)
     batches = TrainBatches(curves, config.seed, config.batch_size, config.window)
     example = jax.tree.map(lambda x: x[:1], batches(0))
     params = initial_params(config, model, example, params)
     return System(model, steps, init_state(params, optimizer), batches, jax.random.key(config.seed))
+
+
+def _trainable(apply: Callable, rules: optim.Rules) -> Callable:
+    """Return `apply` without gradients for the parameters that the rules freeze."""
+
+    def run(variables: Any, *inputs: Any, **options: Any) -> Any:
+        params = optim.stop_frozen(variables["params"], rules)
+        return apply({"params": params}, *inputs, **options)
+
+    return run
 
 
 def _optimizer_arguments(config: ConfigDict) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from astro_jax.errors import UserError
-from astro_jax.optim import adam, constant, label_by_path, noam, warmup_cosine
+from astro_jax.optim import adam, constant, label_by_path, noam, stop_frozen, warmup_cosine
 
 RATE = 0.1
 
@@ -67,6 +67,19 @@ def test_labels_by_path():
     labels = label_by_path(make_params(), {"kernel$": None, "embed": 0.5})
     assert labels["embed"] == {"kernel": "frozen", "bias": "0.5"}
     assert labels["head"] == {"kernel": "frozen"}
+
+
+def test_frozen_parameters_get_no_gradient():
+    rules = (("^embed/", None), ("kernel$", 0.1))
+
+    def total(params):
+        return sum(leaf.sum() for leaf in jax.tree.leaves(stop_frozen(params, rules)))
+
+    gradient = jax.grad(total)(make_params())
+    assert not gradient["embed"]["kernel"].any() and not gradient["embed"]["bias"].any()
+    np.testing.assert_array_equal(gradient["head"]["kernel"], 1.0)
+    params = make_params()
+    assert stop_frozen(params, ()) is params and stop_frozen(params, None) is params
 
 
 def test_rule_without_a_match_lists_the_paths():
