@@ -68,7 +68,6 @@ def test_layer_is_its_recurrence(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradients_are_those_of_finite_differences(name):
-    """The gradient of the recurrent kernel is taken outside of the scan: against the loop."""
     arguments, probe = draw(name), np.random.default_rng(9).standard_normal((B, T, D))
 
     def total(*arguments):
