@@ -44,6 +44,8 @@ def _value(value: Any) -> Any:
         if "target" in value:
             return build(value)
         return {name: _value(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):  # JSON knows no tuples, and a Linen module must hash
+        return tuple(_value(item) for item in value)
     return value
 
 

@@ -29,6 +29,11 @@ def test_inner_specs_are_built_first():
     assert build(spec(pair, first={"in": spec(Paper)}, second=2)) == ({"in": Paper()}, 2)
 
 
+def test_a_sequence_from_json_is_a_tuple():
+    described = json.loads(json.dumps(spec(pair, first=(1, [2, 3]), second="x").to_dict()))
+    assert build(described) == ((1, (2, 3)), "x")
+
+
 def test_more_arguments_are_passed_on():
     assert build(spec(Paper, width=32), heads=8) == Paper(width=32, heads=8)
 
