@@ -13,7 +13,9 @@ from safetensors.numpy import save
 
 from astro_jax import checkpoint
 from astro_jax.errors import UserError, suggest
+from astro_jax.interop import astromcad
 from astro_jax.interop.astromer import load_official
+from astro_jax.models import transient
 from astro_jax.models.astromer import Astromer2, Official
 from astro_jax.spec import build, spec
 from astro_jax.tree import flatten, nest
@@ -32,18 +34,21 @@ class Run(NamedTuple):
     step: int
 
 
-def load(name: str | Path, step: str = "best") -> Run:
-    """Load a run folder, shipped weights by name ("base"), or the official ASTROMER weights.
+def load(name: str | Path, step: str = "best", network: str | None = None) -> Run:
+    """Load a run folder, shipped weights by name ("base"), or the weights of a reference.
 
     name: a run folder; a name of `shipped()`; a file of `save_safetensors`; `macho_a0.zip`, the
-        folder it unpacks to, or another checkpoint of that family (see `interop.astromer`)
+        folder it unpacks to, or another checkpoint of ASTROMER (see `interop.astromer`); a Keras
+        file or the archive of AstroMCAD (see `interop.astromcad`)
     step: of a run folder, "best" (lowest validation RMSE) or "last"
+    network: of the archive of AstroMCAD, one of its networks
     Raises UserError where there is no such thing, naming what there is.
     """
     path = Path(name)
     trained = (path / "config.json").exists() or (path / "checkpoints").is_dir()
     if trained and not (path / "weights.index").exists():
-        config = ConfigDict(read_json(path / "config.json"))
+        facts = read_json(path / "task.json") if (path / "task.json").exists() else {}
+        config = ConfigDict({**read_json(path / "config.json"), **facts})
         if "model" not in config:
             raise UserError(f"{path / 'config.json'} describes no model: not the folder of a run")
         params, at = checkpoint.load_params(path, step)
@@ -52,6 +57,8 @@ def load(name: str | Path, step: str = "best") -> Run:
         return _load_shipped(str(name))
     if path.suffix == ".safetensors":
         return load_safetensors(path)
+    if astromcad.is_astromcad(path):
+        return _load_astromcad(path, network)
     if path.suffix in WEIGHTS or path.is_dir() or path.with_suffix(".index").exists():
         return _load_official(path)
     raise UserError(
@@ -108,10 +115,29 @@ def _load_official(path: Path) -> Run:
     return Run(config, build(config.model), params, 0)
 
 
+def _load_astromcad(path: Path, network: str | None) -> Run:
+    fields, params = astromcad.load_astromcad(path, network)
+    classes = list(astromcad.CLASSES) if fields["classes"] == len(astromcad.CLASSES) else []
+    config = {
+        "model": spec(transient.Official, **fields),
+        "rows": astromcad.ROWS,
+        "metadata": ["redshift", "mwebv"][: fields["features"]],
+        "classes": classes,
+    }
+    config = ConfigDict(config)
+    return Run(config, build(config.model), params, 0)
+
+
 def initial_params(config: ConfigDict, model: Any, example: Any, given: Any = None) -> Any:
     """Return what training starts from: `given`, `config.init`'s, or drawn from the seed."""
     params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
     if given is None and not config.init:
         return params
     source = load(config.init).params if given is None else given
-    return checkpoint.warm_start(params, source, config.init or "the given run")
+    name = config.init or "the given run"
+    if "encoder" in params and "head" not in source:  # a head on a pre-trained encoder
+        source = source.get("encoder", source)
+        return {**params, "encoder": checkpoint.warm_start(params["encoder"], source, name)}
+    if "encoder" in source and "encoder" not in params:
+        source = source["encoder"]
+    return checkpoint.warm_start(params, source, name)

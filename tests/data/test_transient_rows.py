@@ -18,7 +18,6 @@ from astro_jax.data.transient_rows import loudest, make_rows
 from astro_jax.data.transients import from_arrays
 from astro_jax.errors import UserError
 
-
 SNR = (2.0, 2.0, 10.0, 80.0, 70.0, 60.0, 50.0, 40.0, 30.0, 20.0)
 
 
