@@ -100,6 +100,11 @@ def warm_start(params: Any, source: Any, name: str) -> Any:
     return jax.tree.map(np.asarray, source)
 
 
+def fits(params: Any, source: Any) -> bool:
+    """Say whether two trees have the same paths and shapes."""
+    return _shapes(params) == _shapes(source)
+
+
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {path_name(path): tuple(np.shape(leaf)) for path, leaf in leaves}

@@ -1,17 +1,21 @@
 """What a training config must satisfy, said before any data are read."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from astro_jax.errors import UserError, suggest
-from astro_jax.objectives.reconstruction import LOSSES, METRICS
+from astro_jax.objectives.reconstruction import LOSSES
 from astro_jax.parallel import MODES
+from astro_jax.spec import resolve
 
 # Smallest value of a number; for fractions the largest is 1.
 LEAST = {
     "steps": 1,
+    "per_class": 0,
+    "windows": 0,
     "batch_size": 1,
     "window": 2,
     "micro_batch": 0,
@@ -22,6 +26,7 @@ LEAST = {
     "patience": 0,
     "data.workers": 0,
     "data.min_points": 0,
+    "data.min_class": 1,
     "data.simulate.stars": 1,
     "model.width": 2,
     "model.heads": 1,
@@ -31,7 +36,6 @@ LEAST = {
 FRACTIONS = ("objective.probed", "objective.random", "objective.same")
 CHOICES = {
     "mode": MODES,
-    "monitor": METRICS,
     "objective.loss": tuple(LOSSES),
     "data.noise_cut": ("", "all", "any"),
 }
@@ -51,6 +55,7 @@ def check_training(config: ConfigDict) -> None:
         value = _at(config, key)
         if value is not None and value not in known:
             raise UserError(f"config.{key} '{value}' is unknown{suggest(value, known)}")
+    _check_monitor(config)
     split = _at(config, "data.split")
     if split is not None and not _shares(split):
         raise UserError(
@@ -60,6 +65,17 @@ def check_training(config: ConfigDict) -> None:
     width, heads = _at(config, "model.width"), _at(config, "model.heads")
     if width and (width % (heads or 1) or width % 2):
         raise UserError(f"config.model.width={width} must be even and a multiple of {heads} heads")
+
+
+def _check_monitor(config: ConfigDict) -> None:
+    """Refuse a metric that the objective does not give; its module lists them."""
+    target, name = _at(config, "objective.target"), _at(config, "monitor")
+    if target is None or name is None:
+        return
+    function = resolve(target)
+    known = vars(sys.modules[function.__module__])["MONITORS"][function.__name__]
+    if name not in known:
+        raise UserError(f"config.monitor '{name}' is unknown{suggest(name, known)}")
 
 
 def _shares(split: Sequence) -> bool:

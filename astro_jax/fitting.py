@@ -2,21 +2,30 @@
 
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from astro_jax import checkpoint
+from astro_jax import checkpoint, defaults
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
+from astro_jax.data.inputs import raw_inputs, scaling, with_inputs
+from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
 from astro_jax.errors import UserError
-from astro_jax.infer import CurvesLike, as_curves, tidy
+from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
+from astro_jax.models.classifier import Classifier, Fusion
+from astro_jax.objectives.classification import classification, noise_and_gaps
 from astro_jax.objectives.reconstruction import reconstruction
 from astro_jax.optim import constant
 from astro_jax.spec import build, spec
 from astro_jax.train import train
 from astro_jax.weights import Run
 from astro_jax.workdir import claim, locked
+
+HAND_MADE = {"features": "astro_jax.data.inputs:hand_made_features"}
 
 
 def fit(
@@ -45,37 +54,36 @@ def fit(
     start = run_or_config if isinstance(run_or_config, Run) else None
     described = run_or_config.config if start else run_or_config
     each = -(-len(curves) // max(batch_size, 1))  # steps an epoch
-    config = ConfigDict(
-        {
-            "seed": seed,
-            "steps": epochs * each,
-            "batch_size": batch_size,
-            "window": window,
-            "init": "",
-            "mode": "jit",
-            "micro_batch": 0,
-            "log_every": 10,
-            "eval_every": each,
-            "eval_windows": 0,
-            "checkpoint_seconds": 15.0,
-            "patience": 0,
-            "monitor": "rmse_hidden",
-            "data": {"workers": 0},
-        }
+    config = defaults.training(
+        "astro_jax.pretrain:run",
+        seed=seed,
+        steps=epochs * each,
+        batch_size=batch_size,
+        window=window,
+        eval_every=each,
+        eval_windows=0,
+        monitor="rmse_hidden",
     )
+    config.data = {"workers": 0}
     config.model = ConfigDict(described.model)
     leaky = bool(described.get("objective", {}).get("leaky", False))
     loss = described.get("objective", {}).get("loss", "window_mean")
     config.objective = spec(
         reconstruction, probed=probed, random=random, same=same, leaky=leaky, loss=loss
     )
-    config.optimizer = ConfigDict({"b2": 0.98, "eps": 1e-9, "clip": 1.0, "rules": ()})
+    config.optimizer = defaults.adam(config, rate, warmup=0)
     config.optimizer.schedule = spec(constant, rate=rate)
     check_training(config)
+    return _somewhere(config, curves, valid, workdir, start.params if start else None)
+
+
+def _somewhere(
+    config: ConfigDict, curves: Curves, valid: Curves, workdir: str | Path | None, params: Any
+) -> Run:
     if workdir is not None:
-        return _train(config, curves, valid, Path(workdir), start)
+        return _train(config, curves, valid, Path(workdir), params)
     with tempfile.TemporaryDirectory() as folder:
-        return _train(config, curves, valid, Path(folder), start)
+        return _train(config, curves, valid, Path(folder), params)
 
 
 def usable(curves: CurvesLike, name: str) -> Curves:
@@ -87,11 +95,84 @@ def usable(curves: CurvesLike, name: str) -> Curves:
     return clean
 
 
-def _train(
-    config: ConfigDict, curves: Curves, valid: Curves, workdir: Path, start: Run | None
-) -> Run:
+def _train(config: ConfigDict, curves: Curves, valid: Curves, workdir: Path, start: Any) -> Run:
     with locked(workdir):
         claim(workdir, json.loads(config.to_json()))
-        train(config, curves, valid, workdir, params=start.params if start else None)
+        train(config, curves, valid, workdir, params=start)
         params, step = checkpoint.load_params(workdir, "best")
     return Run(config, build(config.model), params, step)
+
+
+def fit_classifier(
+    run: Run,
+    curves: CurvesLike,
+    labels: Sequence,
+    head: ConfigDict | None = None,
+    inputs: Mapping[str, str] | None = None,
+    steps: int = 600,
+    batch_size: int = 64,
+    rate: float = 1e-3,
+    train_encoder: bool = False,
+    seed: int = 0,
+    workdir: str | Path | None = None,
+) -> Run:
+    """Train a head on the encoder of a run with labelled curves; return a run for `predict`.
+
+    run: its encoder is used, its parameters are where training starts
+    curves: as in `encode`; labels: [N] class names, None = unknown (not used)
+    head: spec of a head (default: `models.classifier.Fusion` with hand-made features); inputs: what
+        it sees beside the embedding, see `data.inputs`
+    train_encoder: train the encoder too, with a tenth of the rate; else it stays as it is
+    A fifth of each class validates; training stops after ten evaluations without a gain.
+    Raises UserError for fewer than two classes or fewer than 5 labels in one.
+    """
+    known, classes = labelled_curves(curves, labels)
+    codes = Labels(classes, known.arrays["label"], ())
+    _, row_star, stars = by_class(codes.codes, known.star)
+    parts = [known.take(rows) for rows in train_and_valid(codes, row_star, stars, None, seed)]
+    config = defaults.training(
+        "astro_jax.classify:run",
+        seed=seed,
+        steps=steps,
+        batch_size=batch_size,
+        window=run.config.window,
+        windows=4,
+        eval_every=20,
+        eval_windows=0,
+        patience=10,
+        monitor="loss",
+        classes=classes,
+        inputs=HAND_MADE if head is None else dict(inputs or {}),
+    )
+    config.data = {"workers": 0}
+    encoder = ConfigDict(run.config.model.get("encoder", run.config.model))
+    head = spec(Fusion, classes=0) if head is None else ConfigDict(head)
+    head.classes = len(classes)
+    config.model = spec(Classifier, encoder=encoder, head=head)
+    config.objective = spec(classification, augment=spec(noise_and_gaps))
+    rules = (("^encoder/", 0.1 if train_encoder else None),)
+    config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
+    check_training(config)
+    raw = raw_inputs(parts[0], config.inputs)
+    config.scales = {name: scaling(values) for name, values in raw.items()}
+    parts = [with_inputs(part, config.inputs, config.scales) for part in parts]
+    start = {"encoder": encoder_of(run).params}
+    return _somewhere(config, *parts, workdir, start)
+
+
+def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[str]]:
+    """Return the curves that have a label and two finite points, with class numbers, and classes.
+
+    Raises UserError where the numbers differ or fewer than two classes are there.
+    """
+    given = as_curves(curves)
+    if len(labels) != len(given):
+        raise UserError(f"{len(labels)} labels for {len(given)} curves")
+    texts = [as_label(label) for label in labels]
+    clean, _ = tidy(given)
+    rows = np.flatnonzero(np.array([t is not None for t in texts]) & (clean.lengths >= 2))
+    classes = sorted({texts[k] for k in rows})
+    if len(classes) < 2:
+        raise UserError(f"a classifier needs two classes; the labels hold {classes or 'none'}")
+    codes = codes_of([texts[k] for k in rows], classes)
+    return clean.take(rows).with_arrays(label=codes), classes

@@ -42,13 +42,16 @@ def encode(
     official: cut as the released code does (overlapping and repeated windows), and return all
         their rows one after the other: 450 observations give 600 rows
     """
+    run = encoder_of(run)
     clean, places = tidy(as_curves(curves))
-    length = _at_least_1("window", run.config.window if window is None else window)
+    length = at_least_1("window", run.config.window if window is None else window)
     windows = (official_windows if official else consecutive_windows)(clean.lengths, length)
     hidden = np.zeros(len(clean.time), bool)
     pieces = [
-        output["embedding"][photometry["mask"]]
-        for photometry, _, output in _outputs(run, clean, hidden, windows, length, batch_size)
+        output[photometry["mask"]]
+        for photometry, _, output in outputs(
+            run, "embedding", clean, hidden, windows, length, batch_size
+        )
     ]
     nothing = np.zeros((0, run.model.width), np.float32)
     vectors = _split([nothing, *pieces], windows, len(clean))
@@ -68,16 +71,26 @@ def reconstruct(
     magnitude scale of the input, NaN outside the probe and in windows without a visible point.
     With the official weights the prediction has seen what it predicts (see `models.Official`).
     """
+    run = encoder_of(run)
     clean, places = tidy(as_curves(curves))
     hidden = _flat_probe(probe, places)
-    length = _at_least_1("window", run.config.window if window is None else window)
+    length = at_least_1("window", run.config.window if window is None else window)
     windows = consecutive_windows(clean.lengths, length)
     pieces = [
-        np.where(photometry["hidden"], output["reconstruction"] + mean, np.nan)[photometry["mask"]]
-        for photometry, mean, output in _outputs(run, clean, hidden, windows, length, batch_size)
+        np.where(photometry["hidden"], output + mean, np.nan)[photometry["mask"]]
+        for photometry, mean, output in outputs(
+            run, "reconstruction", clean, hidden, windows, length, batch_size
+        )
     ]
     magnitudes = _split([np.zeros(0, np.float32), *pieces], windows, len(clean))
     return [_untidy(*m) for m in zip(magnitudes, places, strict=True)]
+
+
+def encoder_of(run: Run) -> Run:
+    """Return the encoder of a run with a head as a run of its own; other runs as they are."""
+    if "encoder" not in run.params:
+        return run
+    return run._replace(model=run.model.encoder, params=run.params["encoder"])
 
 
 def as_curves(curves: CurvesLike) -> Curves:
@@ -136,33 +149,39 @@ def _numeric(kind: pa.DataType) -> bool:
     return types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind)
 
 
-def _at_least_1(name: str, value: int) -> int:
+def at_least_1(name: str, value: int) -> int:
     if value < 1:
         raise UserError(f"{name}={value} must be at least 1")
     return value
 
 
-def _outputs(
+def outputs(
     run: Run,
+    name: str,
     curves: Curves,
     hidden: np.ndarray,
     windows: Windows,
     length: int,
     batch_size: int | None,
-) -> Iterator[tuple[dict, np.ndarray, dict]]:
-    """Yield photometry, mean of the visible magnitudes (NaN if none) and outputs, by batches."""
+) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
+    """Yield photometry, mean of the visible magnitudes (NaN if none) and an output, by batches.
+
+    name: of the output in the record that the model returns; no other is computed.
+    """
     usual = 16 if on_cpu() else 1024
-    batch_size = _at_least_1("batch_size", usual if batch_size is None else batch_size)
-    apply = _compiled(run.model)
+    batch_size = at_least_1("batch_size", usual if batch_size is None else batch_size)
+    apply = _compiled(run.model, name)
     for first in range(0, len(windows.curve), batch_size):
         part = Windows(*(column[first : first + batch_size] for column in windows))
         photometry = gather_windows(curves, part, length)
         index, mask = window_index(curves, part, length)
         photometry["hidden"] = hidden[index] & mask
         mean = _centre(photometry)
-        padded = {name: _pad_rows(x, batch_size) for name, x in photometry.items()}
-        output = apply(run.params, {"photometry": padded})
-        yield photometry, mean, {name: np.asarray(x)[: len(mask)] for name, x in output.items()}
+        arrays = {name: values[part.curve] for name, values in curves.arrays.items()}
+        batch = jax.tree.map(
+            lambda x: _pad_rows(x, batch_size), {"photometry": photometry, **arrays}
+        )
+        yield photometry, mean, np.asarray(apply(run.params, batch))[: len(mask)]
 
 
 def _centre(photometry: dict[str, np.ndarray]) -> np.ndarray:
@@ -176,12 +195,8 @@ def _centre(photometry: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _compiled(model: Any) -> Callable:
-    def outputs(params: Any, batch: Any) -> dict:
-        record = model.apply({"params": params}, batch, train=False)
-        return {name: record[name] for name in ("embedding", "reconstruction")}
-
-    return jax.jit(outputs)
+def _compiled(model: Any, name: str) -> Callable:
+    return jax.jit(lambda params, batch: model.apply({"params": params}, batch)[name])
 
 
 def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:

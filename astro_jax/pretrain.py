@@ -22,9 +22,10 @@ from astro_jax.evals.reconstruction import (
     rmse,
     score,
 )
-from astro_jax.infer import reconstruct
+from astro_jax.infer import encoder_of, reconstruct
 from astro_jax.report import reconstruction_plot, text_table, training_plot
 from astro_jax.summary import read_metrics
+from astro_jax.supervised import encoder_of_init, few_parts, keep_facts
 from astro_jax.train import assemble, train
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, locked, read_json, write_text
@@ -33,18 +34,20 @@ from astro_jax.workdir import claim, locked, read_json, write_text
 def run(config: ConfigDict, workdir: Path) -> int:
     """Pre-train; return the exit code: 0 done, 75 stopped by a signal with the state saved."""
     check_training(config)
+    given, config = config, with_model(config)
     if config.dry_run:
         print(announce(config), flush=True)
-        print(estimate(config, load_parts(config)))
+        print(estimate(config, parts_of(config)))
         return 0
     with locked(workdir):
-        claim(workdir, json.loads(config.to_json()))
+        claim(workdir, json.loads(given.to_json()))
         print(announce(config), flush=True)
         if (workdir / "summary.json").exists():
             print(f"{workdir} is finished; nothing to train")
             print(describe(read_json(workdir / "summary.json"), workdir))
             return 0
-        parts = load_parts(config)
+        parts = parts_of(config)
+        keep_facts(workdir, {"model": json.loads(config.model.to_json())})
         print(parts.ledger.summary(), flush=True)
         parts.ledger.write(str(workdir / "quarantine.csv"))
         outcome = train(config, parts.train, parts.valid, workdir)
@@ -53,6 +56,20 @@ def run(config: ConfigDict, workdir: Path) -> int:
             return STOPPED
         finish(config, parts, workdir)
     return 0
+
+
+def with_model(config: ConfigDict) -> ConfigDict:
+    """Return the config with the model of `config.init` where it names none."""
+    if config.model:
+        return config
+    full = ConfigDict(json.loads(config.to_json()))
+    full.model = ConfigDict(encoder_of_init(config))
+    return full
+
+
+def parts_of(config: ConfigDict) -> Parts:
+    """Return the curves by part; with `config.per_class`, those of a few-label fold."""
+    return few_parts(config) if config.get("per_class", 0) else load_parts(config)
 
 
 def finish(config: ConfigDict, parts: Parts, workdir: Path) -> None:
@@ -88,6 +105,9 @@ def compare(trained: Run, curves: Curves, config: ConfigDict) -> dict[str, float
         "mean of visible points": mean_of_visible,
         "linear interpolation": linear_interpolation,
     }
+    if config.init:
+        before = encoder_of(load(config.init))
+        predictors["model before"] = model_predictor(before.model.apply, before.params)
     errors = score(predictors, batches, jax.random.key(config.seed))
     return {name: rmse(error) for name, error in errors.items()}
 

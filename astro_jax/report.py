@@ -62,17 +62,19 @@ def reconstruction_plot(path: Path, examples: Sequence[Mapping[str, Any]], title
     save_figure(figure, path)
 
 
-def training_plot(path: Path, lines: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Draw training and validation RMSE at hidden points against the step, as PNG."""
+def training_plot(
+    path: Path, lines: Sequence[Mapping[str, Any]], title: str, monitor: str = "rmse_hidden"
+) -> None:
+    """Draw a metric of training and validation against the step, as PNG."""
     figure, (axis,) = _figure(1)
     for split, style in (("train", {"color": "0.7", "lw": 1}), ("valid", {"marker": "o"})):
         part = [line for line in lines if line["split"] == split]
-        axis.plot([p["step"] for p in part], [p["rmse_hidden"] for p in part], label=split, **style)
-    valid = [line for line in lines if line["split"] == "valid"]
+        axis.plot([p["step"] for p in part], [p[monitor] for p in part], label=split, **style)
+    valid = [line for line in lines if line["split"] == "valid" and "rmse_mean" in line]
     if valid:
         axis.axhline(valid[-1]["rmse_mean"], color="k", ls=":", label="mean of the visible points")
     axis.set_xlabel("step")
-    axis.set_ylabel("RMSE at hidden points (mag)")
+    axis.set_ylabel("RMSE at hidden points (mag)" if monitor == "rmse_hidden" else monitor)
     axis.set_title(title, fontsize=11)
     axis.legend()
     save_figure(figure, path)
@@ -92,3 +94,107 @@ def save_figure(figure: Any, path: Path) -> None:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_bytes(Path(path), buffer.getvalue())
+
+
+def confusion_plot(
+    path: Path, confusion: np.ndarray, classes: Sequence[str], title: str = ""
+) -> None:
+    """Draw a confusion matrix, [C, C] counts with true classes in rows, as PNG.
+
+    Colour and the upper number: the share of the true class in per cent; below it the count.
+    """
+    confusion = np.asarray(confusion)
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    size = 0.62 * len(classes) + 3
+    figure, axis = _square(size)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.argwhere(confusion):
+        text = f"{100 * share[i, j]:.0f}\n({confusion[i, j]})"
+        color = "white" if share[i, j] > 0.55 else "black"
+        axis.text(j, i, text, ha="center", va="center", fontsize=7, color=color)
+    names = [f"{c} ({n})" for c, n in zip(classes, confusion.sum(1), strict=True)]
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(classes)), names, fontsize=8)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("true class (objects)")
+    axis.set_title(title, fontsize=10)
+    save_figure(figure, path)
+
+
+def calibration_plot(
+    path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], title: str = ""
+) -> None:
+    """Draw accuracy against confidence, as PNG.
+
+    curves: name -> (confidence, accuracy, count), [bins] each; the area of a point grows with its
+    count, empty bins are left out.
+    """
+    figure, axis = _square(5)
+    axis.plot([0, 1], [0, 1], color="0.6", ls=":", label="calibrated")
+    for name, (confidence, accuracy, count) in curves.items():
+        full = np.asarray(count) > 0
+        x, y, n = (np.asarray(a)[full] for a in (confidence, accuracy, count))
+        (line,) = axis.plot(x, y, label=name)
+        axis.scatter(x, y, s=8 + 150 * n / n.sum(), color=line.get_color(), alpha=0.7)
+    axis.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axis.set_xlabel("confidence (probability of the predicted class)")
+    axis.set_ylabel("accuracy (share that is right)")
+    axis.set_title(title, fontsize=10)
+    axis.legend(fontsize=8, loc="upper left")
+    save_figure(figure, path)
+
+
+def scatter_plot(
+    path: Path, truth: np.ndarray, predicted: np.ndarray, name: str, title: str = ""
+) -> None:
+    """Draw predicted against true values of a quantity, as PNG."""
+    figure, axis = _square(5)
+    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
+    axis.plot(ends, ends, color="0.6", ls=":")
+    axis.plot(truth, predicted, ".", ms=3, alpha=0.5)
+    axis.set_xlabel(f"{name}, catalogue")
+    axis.set_ylabel(f"{name}, predicted")
+    axis.set_title(title, fontsize=10)
+    save_figure(figure, path)
+
+
+def line_plot(
+    path: Path,
+    lines: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
+    """Draw lines with intervals over a logarithmic axis, such as macro-F1 by budget, as PNG.
+
+    lines: name -> points (x, value, low, high); lines are set apart a little, so that their
+    intervals can be told from each other.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    axis.set_xscale("log")
+    shifts = 1.03 ** (np.arange(len(lines)) - (len(lines) - 1) / 2)
+    for shift, (name, points) in zip(shifts, lines.items(), strict=True):
+        x, value, low, high = np.array(sorted(points), float).T
+        ends = np.nan_to_num(np.abs([value - low, high - value]))
+        axis.errorbar(
+            x * shift, value, np.nan_to_num(ends), marker="o", ms=4, capsize=3, label=name
+        )
+    ticks = sorted({point[0] for points in lines.values() for point in points})
+    axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axis.minorticks_off()
+    axis.grid(color="0.92")
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.set_title(title, fontsize=11)
+    axis.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def _square(side: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(side, side), layout="constrained")
+    return figure, figure.subplots()

@@ -48,9 +48,10 @@ def load(name: str | Path, step: str = "best", network: str | None = None) -> Ru
     trained = (path / "config.json").exists() or (path / "checkpoints").is_dir()
     if trained and not (path / "weights.index").exists():
         facts = read_json(path / "task.json") if (path / "task.json").exists() else {}
-        config = ConfigDict({**read_json(path / "config.json"), **facts})
+        config = read_json(path / "config.json")
         if "model" not in config:
             raise UserError(f"{path / 'config.json'} describes no model: not the folder of a run")
+        config = ConfigDict({**config, **facts})
         params, at = checkpoint.load_params(path, step)
         return Run(config, build(config.model), params, at)
     if str(name) in shipped():
@@ -103,7 +104,7 @@ def load_safetensors(path: Path) -> Run:
 def save_safetensors(run: Run, path: Path) -> None:
     """Write the parameters of a run as one file; its config stands in the header."""
     header = {"config": run.config.to_json(), "step": str(run.step)}
-    flat = {key: np.ascontiguousarray(value) for key, value in flatten(run.params).items()}
+    flat = {key: np.asarray(value, order="C") for key, value in flatten(run.params).items()}
     write_bytes(Path(path), save(flat, header))
 
 
@@ -129,15 +130,21 @@ def _load_astromcad(path: Path, network: str | None) -> Run:
 
 
 def initial_params(config: ConfigDict, model: Any, example: Any, given: Any = None) -> Any:
-    """Return what training starts from: `given`, `config.init`'s, or drawn from the seed."""
+    """Return what training starts from: `given`, `config.init`'s, or drawn from the seed.
+
+    A model with a head takes the encoder of a run without one, and only the encoder of a run whose
+    head has other shapes (another head, other classes), which is said.
+    """
     params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
     if given is None and not config.init:
         return params
     source = load(config.init).params if given is None else given
     name = config.init or "the given run"
-    if "encoder" in params and "head" not in source:  # a head on a pre-trained encoder
-        source = source.get("encoder", source)
-        return {**params, "encoder": checkpoint.warm_start(params["encoder"], source, name)}
-    if "encoder" in source and "encoder" not in params:
-        source = source["encoder"]
-    return checkpoint.warm_start(params, source, name)
+    if "head" not in params:
+        return checkpoint.warm_start(params, source.get("encoder", source), name)
+    if "head" in source and checkpoint.fits(params["head"], source["head"]):
+        return checkpoint.warm_start(params, source, name)
+    if "head" in source:
+        print(f"the head of {name} has other shapes than config.model.head: it starts anew")
+    encoder = source.get("encoder", source)
+    return {**params, "encoder": checkpoint.warm_start(params["encoder"], encoder, name)}

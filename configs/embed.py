@@ -8,6 +8,8 @@
 
 from ml_collections import ConfigDict
 
+from astro_jax import defaults
+
 
 def get_config() -> ConfigDict:
     """Return the config."""
@@ -20,14 +22,6 @@ def get_config() -> ConfigDict:
             "output": "",
             "pooling": "mean",  # mean over observations, or none: a vector an observation
             "batch_size": 0,  # windows at once; 0: 16 on CPU, 1024 elsewhere
-            "data": {
-                "path": "",  # a file, a glob or a folder; empty: simulate
-                "format": "",
-                "time_format": "",
-                "band": "",
-                "fields": (),
-                "columns": {"id": "", "time": "", "mag": "", "magerr": "", "band": "", "star": ""},
-                "simulate": {"survey": "macho", "stars": 100},
-            },
+            "data": defaults.source(stars=100),
         }
     )

@@ -12,10 +12,11 @@ Sources: Donoso-Oliva et al. 2023, A&A 670 A54, and the released code.
 
 from ml_collections import ConfigDict
 
+from astro_jax import defaults
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.astromer import Astromer2, Official, Paper, Smoother
 from astro_jax.objectives.reconstruction import reconstruction
-from astro_jax.optim import constant, noam, warmup_cosine
+from astro_jax.optim import constant, noam
 from astro_jax.spec import spec
 
 
@@ -30,57 +31,16 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def base_config() -> ConfigDict:
     """Return the recommended variant on the embedded data."""
-    config = ConfigDict(
-        {
-            "job": "astro_jax.pretrain:run",
-            "seed": 0,
-            "steps": 120,
-            "batch_size": 64,
-            "window": 200,  # observations a window, as in the paper
-            "init": "",  # a run folder, official weights, or the name of shipped weights
-            "dry_run": False,
-            "mode": "jit",  # jit, pmap, sharded
-            "micro_batch": 0,  # rows at once in a device; 0: 16 on CPU, all elsewhere
-            "log_every": 10,
-            "eval_every": 40,
-            "eval_windows": 256,  # evenly spaced over the validation windows; 0 = all
-            "checkpoint_seconds": 15.0,
-            "patience": 0,  # evaluations without a better RMSE before stopping; 0 = never
-            "monitor": "rmse_hidden",
-        }
-    )
-    config.data = data_config()
+    config = defaults.training("astro_jax.pretrain:run", steps=120, monitor="rmse_hidden")
+    config.data = defaults.training_data()
+    config.data.split = (0.6, 0.2)  # shares of the stars to train and to validate on; rest: test
     config.model = spec(Smoother, width=256, heads=8, ffn=512, blocks=2)
     # 50 % probed, of these 20 % left as they are, of the rest 20 % replaced (released code).
     config.objective = spec(
         reconstruction, probed=0.5, random=0.2, same=0.2, leaky=False, loss="window_mean"
     )
-    config.optimizer = ConfigDict(
-        {"b1": 0.9, "b2": 0.98, "eps": 1e-9, "weight_decay": 0.0, "clip": 1.0, "rules": ()}
-    )
-    schedule = spec(warmup_cosine, rate=1e-3, warmup=20)
-    schedule.steps = config.get_ref("steps")
-    config.optimizer.schedule = schedule
+    config.optimizer = defaults.adam(config, rate=1e-3, warmup=20)
     return config
-
-
-def data_config() -> ConfigDict:
-    """Return where the curves come from and which of them are used."""
-    return ConfigDict(
-        {
-            "path": "",  # a file, a glob or a folder; empty: simulate
-            "format": "",  # empty: recognise each file
-            "time_format": "",
-            "band": "",  # empty: all bands of the file
-            "fields": (),  # MACHO fields; empty: all
-            "columns": {"id": "", "time": "", "mag": "", "magerr": "", "band": "", "star": ""},
-            "noise_cut": "",  # the paper's cut: "all" (literal), "any", or none
-            "min_points": 5,
-            "split": (0.6, 0.2),  # shares of the stars to train and to validate on; rest: test
-            "workers": 0,  # processes that prepare batches; 0 = threads
-            "simulate": {"survey": "macho", "stars": 1000},
-        }
-    )
 
 
 def _official(config: ConfigDict) -> None:

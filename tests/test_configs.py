@@ -17,9 +17,8 @@ from astro_jax.summary import read_metrics
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 TWO_STEPS = [*TINY, "--config.steps=2", "--config.data.simulate.stars=20"]
-EXTRA = {
-    "pretrain_macho:base": ["--config.data.path="],
-}
+LABELLED = ["--config.data.simulate.stars=150", "--config.data.min_class=5"]
+EXTRA = {"pretrain_macho:base": ["--config.data.path="]}
 
 
 def module_of(path: Path):
@@ -27,6 +26,20 @@ def module_of(path: Path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def config_of(name: str):
+    stem, _, variant = name.partition(":")
+    module = module_of(ROOT / "configs" / f"{stem}.py")
+    return module.get_config(variant) if variant else module.get_config()
+
+
+def shrunk(name: str, finished: Path) -> list[str]:
+    """Return the words that make a training small; one on a pre-trained encoder starts from it."""
+    config = config_of(name)
+    words = [w for w in TWO_STEPS if ".model." not in w or "width" in config.model]
+    words += LABELLED if name.startswith("classify") else []
+    return [*words, *EXTRA.get(name, []), *([f"--config.init={finished}"] if config.init else [])]
 
 
 def training_variants() -> list[str]:
@@ -68,14 +81,14 @@ def test_training_configs_have_the_common_keys(path):
     config = module_of(path).get_config()
     if "steps" in config:
         assert {"seed", "steps", "batch_size", "init", "data", "dry_run"} <= set(config.keys())
-        assert config.init == "" and config.data.path == ""
+        assert config.init in ("", "base") and config.data.path == ""
 
 
 @pytest.mark.parametrize("name", training_variants())
-def test_two_steps(tmp_path, name):
-    words = [f"--config={ROOT / 'configs' / name.replace(':', '.py:')}", *TWO_STEPS]
-    words[0] += "" if ":" in name else ".py"
-    assert main(["main", *words, f"--workdir={tmp_path}", *EXTRA.get(name, [])]) == 0
+def test_two_steps(tmp_path, name, finished):
+    stem, colon, variant = name.partition(":")
+    words = [f"--config={ROOT / 'configs' / stem}.py{colon}{variant}", *shrunk(name, finished)]
+    assert main(["main", *words, f"--workdir={tmp_path}"]) == 0
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [(line["step"], line["split"]) for line in lines] == [
         (1, "train"),

@@ -9,6 +9,7 @@ import pytest
 from tiny import ROOT, TINY, TINY_MODEL, toy_curves
 
 from astro_jax.data.curves import from_arrays
+from astro_jax.data.simulate import simulate_survey
 from astro_jax.data.table import write_table
 from astro_jax.main import main
 
@@ -50,15 +51,20 @@ def here(tmp_path_factory):
         (downloads / f"lc_1.3444.{k}.R.mjd").write_text(head + rows + "\n")
     curves = from_arrays(toy_curves(12, 40, seed=3), ids=np.arange(12))
     write_table(curves, str(folder / "x.parquet"))
+    for name in ("asas", "ogle"):
+        write_table(simulate_survey(150, seed=1, survey=name), str(folder / f"{name}.parquet"))
     return folder
 
 
 def shrunk(words: list[str]) -> list[str]:
     """Return the arguments of a line with overrides that make it small."""
-    if "pretrain" not in words[0]:
-        return words
-    simulated = not any(word.startswith("--config.data.path") for word in words)
-    return [*words, *SHRINK, *(["--config.data.simulate.stars=12"] if simulated else [])]
+    job = Path(words[0].partition("=")[2].partition(":")[0]).stem
+    if job == "pretrain_macho":
+        simulated = not any(word.startswith("--config.data.path") for word in words)
+        return [*words, *SHRINK, *(["--config.data.simulate.stars=12"] if simulated else [])]
+    few = [word for word in SHRINK if ".model." not in word]
+    fewer = ["--config.data.min_class=5"] if job == "classify" else []
+    return [*words, *few, *fewer] if job in ("finetune", "classify", "regress") else words
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,13 @@ def test_the_lines_are_found():
 
 def test_every_command_line_runs(codes, here):
     assert codes == [0] * len(command_lines())
-    for name in ("macho.parquet", "emb.parquet", "rows.parquet", "runs/macho/summary.json"):
+    for name in (
+        "macho.parquet",
+        "emb.parquet",
+        "rows.parquet",
+        "pred.parquet",
+        "runs/clf/confusion.png",
+    ):
         assert (here / name).stat().st_size > 0
 
 

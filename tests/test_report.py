@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from astro_jax.report import reconstruction_plot, text_table, training_plot
+from astro_jax.report import (
+    calibration_plot,
+    confusion_plot,
+    line_plot,
+    reconstruction_plot,
+    text_table,
+    training_plot,
+)
 
 
 def ink(path) -> float:
@@ -53,3 +60,36 @@ def test_text_table_is_aligned():
         "mean                   0.5000",
         "linear interpolation  12.2500",
     ]
+
+
+@pytest.mark.parametrize("classes", [2, 14])
+def test_confusion_plot_shows_every_cell(tmp_path, classes):
+    rng = np.random.default_rng(0)
+    confusion = rng.integers(1, 50, (classes, classes))
+    names = [f"class {k}" for k in range(classes)]
+    confusion_plot(tmp_path / "a.png", confusion, names, "title")
+    confusion_plot(tmp_path / "b.png", np.diag(confusion.diagonal()), names, "title")
+    assert ink(tmp_path / "a.png") > 0.02
+    assert ink(tmp_path / "a.png") != ink(tmp_path / "b.png")
+
+
+def test_calibration_plot_leaves_out_empty_bins(tmp_path):
+    full = (np.array([0.3, 0.7, 0.9]), np.array([0.5, 0.6, 0.9]), np.array([5, 20, 75]))
+    calibration_plot(tmp_path / "a.png", {"model": full}, "title")
+    with_empty = tuple(np.append(a, 0) for a in full)
+    calibration_plot(tmp_path / "b.png", {"model": with_empty}, "title")
+    calibration_plot(tmp_path / "c.png", {"model": full, "other": full}, "title")
+    one, same, more = (imread(tmp_path / f"{n}.png") for n in "abc")
+    np.testing.assert_array_equal(one, same)
+    assert (one != more).any()
+
+
+def test_line_plot_draws_intervals_and_single_points(tmp_path):
+    lines = {
+        "forest": [(100, 0.9, 0.88, 0.92), (20, 0.8, 0.7, 0.9)],
+        "model": [(20, 0.85, 0.8, 0.9)],
+    }
+    line_plot(tmp_path / "a.png", lines, "labels a class", "macro-F1", "title")
+    bare = {n: [(x, y, np.nan, np.nan) for x, y, *_ in p] for n, p in lines.items()}
+    line_plot(tmp_path / "b.png", bare, "labels a class", "macro-F1", "title")
+    assert ink(tmp_path / "a.png") > ink(tmp_path / "b.png") > 0.005

@@ -25,8 +25,8 @@ def scan(time: np.ndarray, signal: np.ndarray, step: float, top: float) -> np.nd
     size = fft_size(2 * PADDING * modes)
     place = (time * step % 1.0) * size
     cell = np.ceil(place - WIDTH / 2).astype(np.int64)[:, None] + np.arange(WIDTH)
-    spread = kernel(cell - place[:, None]) * signal[:, None]
-    grid = np.bincount((cell % size).ravel(), spread.ravel(), size).astype(np.float32)
+    grid = np.zeros(size, np.float32)
+    np.add.at(grid, cell % size, (kernel(cell - place[:, None]) * signal[:, None]).astype("f4"))
     transform = scipy.fft.rfft(grid)[:modes]
     return (transform.real**2 + transform.imag**2) * correction(size)[:modes]
 

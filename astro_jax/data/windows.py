@@ -36,6 +36,20 @@ def official_windows(lengths: np.ndarray, window: int) -> Windows:
     return Windows(curve, np.minimum(turn * window, room), np.minimum(lengths[curve], window))
 
 
+def at_most(windows: Windows, most: int) -> Windows:
+    """Return at most `most` windows of each curve, evenly spaced over it (0 = all)."""
+    if not most:
+        return windows
+    count = np.bincount(windows.curve, minlength=1)
+    first = np.cumsum(count) - count
+    turn = np.arange(len(windows.curve)) - first[windows.curve]
+    total = count[windows.curve]
+    few = np.minimum(total, most)
+    # window t is kept where t * few / total passes a whole number
+    keep = (turn * few) % total < few
+    return Windows(*(column[keep] for column in windows))
+
+
 def _turns(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     curve = np.repeat(np.arange(len(count)), count)
     first = np.cumsum(count) - count

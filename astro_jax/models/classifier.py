@@ -6,11 +6,11 @@
 batch["photometry"]: as in `models.astromer`, centred; batch["key"]: [B] random keys, one a row,
 needed where `train` is true only.  Parameter paths begin with "encoder/" and "head/".
 
-A head is called with the photometry, the encoder's record ({} without encoder) and the keys (None
-when evaluating), and returns {"logits": [B, N], "embedding": [B, D]}, the embedding being what it
-has pooled, before its own dense layers.  N are the classes.  The reference is the code of the
-ASTROMER paper (tag v1.0) with dropout off when evaluating: there the dropout of the recurrent heads
-is always on, at test time too.
+A head is called with the photometry, the encoder's record ({} without encoder) with the other
+arrays of the batch beside it, such as "features" [B, F], and the keys (None when evaluating).  It
+returns {"logits": [B, N], "embedding": [B, D]}, the embedding being what it has pooled, before its
+own dense layers.  N are the classes.  The reference is the code of the ASTROMER paper (tag v1.0)
+with dropout off when evaluating: there the dropout of the recurrent heads is always on.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from jax import Array
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.astromer import Record, unpack
 from astro_jax.nn.attention import glorot
-from astro_jax.nn.pooling import mean_vector, pool, row_dropout
+from astro_jax.nn.pooling import max_vector, mean_vector, pool, row_dropout
 from astro_jax.nn.recurrent import StackedLSTM
 
 Photometry = Mapping[str, Array]
@@ -60,6 +60,8 @@ def _decide(
 ) -> dict[str, Array]:
     inputs = {"photometry": batch["photometry"]}
     encoded = {} if model.encoder is None else model.encoder(inputs, train)
+    arrays = {name: x for name, x in batch.items() if name not in ("photometry", "key")}
+    encoded = {**encoded, **arrays}
     return model.head(batch["photometry"], encoded, batch["key"] if train else None)
 
 
@@ -99,6 +101,50 @@ class MlpAtt(nn.Module):
         """Classify by the pooled embedding; see the module's docstring."""
         pooled = pool(self.vector, encoded["embedding"], photometry["mask"], keys)
         return {"logits": Mlp(self.classes, self.layers, name="mlp")(pooled), "embedding": pooled}
+
+
+class Fusion(nn.Module):
+    """Our own head: hand-made features, which know the period, beside the pooled embedding.
+
+    The mean and the largest value of each feature of the embedding over the observations are
+    standardised over the features and compressed by a dense layer; `members` small networks with
+    dropout see them beside `features` (scaled; see `data.inputs`), and their logits are averaged:
+    with few labels one alone depends on where it starts.
+    """
+
+    classes: int
+    width: int = 32
+    hidden: int = 128
+    members: int = 8
+    rate: float = 0.3
+
+    @nn.compact
+    def __call__(
+        self, photometry: Photometry, encoded: Record, keys: Array | None
+    ) -> dict[str, Array]:
+        """Classify by embedding and features; see the module's docstring."""
+        mask, embedding = photometry["mask"], encoded["embedding"]
+        pooled = jnp.concatenate(
+            [mean_vector(embedding, mask), max_vector(embedding, mask)], axis=-1
+        )
+        small = nn.Dense(self.width, kernel_init=glorot(), name="compress")(_norm(pooled))
+        x = jnp.concatenate([encoded["features"], jax.nn.gelu(small)], axis=-1)
+        x = row_dropout(x, keys, self.rate)
+        many = {"batch_axis": (1,)}
+        first = nn.Einsum(
+            (x.shape[-1], self.members, self.hidden),
+            "bf,fmd->bmd",
+            kernel_init=glorot(**many),
+            name="hidden",
+        )
+        last = nn.Einsum(
+            (self.hidden, self.members, self.classes),
+            "bmd,dmn->bmn",
+            kernel_init=glorot(**many),
+            name="logits",
+        )
+        logits = last(row_dropout(jax.nn.gelu(first(x)), keys, self.rate))
+        return {"logits": logits.mean(1), "embedding": pooled}
 
 
 class Skip(nn.Module):

@@ -17,6 +17,9 @@ from astro_jax.step import Mean, Objective
 
 Apply = Callable[..., Mapping[str, Array]]
 Photometry = Mapping[str, Array]
+# What training may watch (lower is better), by objective.
+MONITORS = {"classification": ("loss",), "regression": ("loss", "rmse")}
+NOT_INPUTS = ("photometry", "row", "weight", "label", "target")
 Augment = Callable[[Array, Photometry], Photometry]  # (key, photometry of one row)
 
 
@@ -84,18 +87,19 @@ def regression(
 def model_inputs(
     batch: Mapping, key: Array, train: bool, augment: Augment | None = None
 ) -> dict[str, Any]:
-    """Return what a classifier is called with: centred photometry and, in training, row keys.
+    """Return what a classifier is called with: centred photometry, arrays, row keys in training.
 
     All that is random is drawn from keys [B] that depend on `key` and `row` only, so that the
     result is the same in micro-batches, on many devices and in any order.
     """
+    arrays = {name: x for name, x in batch.items() if name not in NOT_INPUTS}
     if not train:
-        return {"photometry": centred(batch["photometry"])}
+        return {**arrays, "photometry": centred(batch["photometry"])}
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["row"])
     photometry = batch["photometry"]
     if augment is not None:
         photometry = jax.vmap(augment)(jax.vmap(_second)(keys), photometry)
-    return {"photometry": centred(photometry), "key": keys}
+    return {**arrays, "photometry": centred(photometry), "key": keys}
 
 
 def _second(key: Array) -> Array:

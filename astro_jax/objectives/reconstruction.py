@@ -11,7 +11,8 @@ from astro_jax.data.masking import Probes, draw_probes
 from astro_jax.step import Mean, Objective
 
 Apply = Callable[..., dict[str, Array]]
-METRICS = ("loss", "rmse", "rmse_hidden", "rmse_mean")
+# What training may watch (lower is better), by objective.
+MONITORS = {"reconstruction": ("loss", "rmse", "rmse_hidden")}
 
 
 def reconstruction(

@@ -1,0 +1,169 @@
+"""The job of classification: a fold of the few-label protocol, training, scores, baselines."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from ml_collections import ConfigDict
+
+from astro_jax.checks import check_training
+from astro_jax.data.curves import Curves
+from astro_jax.data.source import announce
+from astro_jax.errors import STOPPED
+from astro_jax.evals.baselines import majority_class, random_forest
+from astro_jax.evals.classification import Scores, scores, summary, vote_windows
+from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
+from astro_jax.report import calibration_plot, confusion_plot, text_table, training_plot
+from astro_jax.summary import read_metrics
+from astro_jax.supervised import Task, class_task, keep_facts, resolve_config
+from astro_jax.train import Outcome, train
+from astro_jax.weights import Run, load
+from astro_jax.workdir import claim, locked, read_json, write_text
+
+Job = Callable[[ConfigDict, Task, Outcome, Path], dict[str, Any]]
+
+
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
+    return run_labelled(config, workdir, class_task, finish, describe)
+
+
+def run_labelled(
+    config: ConfigDict,
+    workdir: Path,
+    task_of: Callable[[ConfigDict], Task],
+    finish: Job,
+    describe: Callable[[dict, Path], str],
+) -> int:
+    """Read, train and report a task with labels: what classification and regression share."""
+    check_training(config)
+    with locked(workdir):
+        claim(workdir, json.loads(config.to_json()))
+        print(announce(config), flush=True)
+        if (workdir / "summary.json").exists():
+            print(f"{workdir} is finished; nothing to train")
+            print(describe(read_json(workdir / "summary.json"), workdir))
+            return 0
+        task = task_of(config)
+        print(task.ledger.summary(), flush=True)
+        task.ledger.write(str(workdir / "quarantine.csv"))
+        keep_facts(workdir, task.facts)
+        start = time.perf_counter()
+        outcome = train(resolve_config(config, task.facts), task.train, task.valid, workdir)
+        if outcome.stopped:
+            print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
+            return STOPPED
+        result = {
+            "best_step": outcome.control.best_step,
+            "epochs": round(outcome.control.best_step * config.batch_size / len(task.train), 2),
+            "seconds": round(time.perf_counter() - start, 1),
+            "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
+            **finish(config, task, outcome, workdir),
+        }
+        training_plot(
+            workdir / "training.png", read_metrics(workdir / "metrics.jsonl"), workdir.name, "loss"
+        )
+        write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
+        print(describe(result, workdir))
+    return 0
+
+
+def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
+    """Score the best step on the test objects, beside the baselines; draw and write predictions."""
+    trained, classes = load(workdir), task.facts["classes"]
+    labels = task.test.arrays["label"]
+    probabilities, (windows, curve) = pooled_outputs(trained, task.test)
+    result = scores(probabilities, labels, classes, config.seed)
+    voted = scores(vote_windows(windows, curve, len(task.test)), labels, classes, config.seed)
+    single = scores(windows, labels[curve], classes, config.seed)
+    confusion_plot(workdir / "confusion.png", result.confusion, classes, workdir.name)
+    calibration_plot(workdir / "calibration.png", {"model": result.reliability}, workdir.name)
+    write_predictions(workdir / "test_predictions.parquet", task.test, probabilities, classes)
+    told = {
+        "classes": classes,
+        "model": summary(result),
+        "model, windows voted": _short(voted),
+        "model, per window": _short(single),
+    }
+    return {**told, **(baselines(config, task, trained) if config.baselines else {})}
+
+
+def write_predictions(path: Path, test: Curves, probabilities: np.ndarray, classes: list) -> None:
+    """Write the predictions of the test objects with their true class, as Parquet."""
+    names = [classes[k] for k in probabilities.argmax(1)]
+    ids = test.columns["id"].to_pylist()
+    table = prediction_table(test, Predictions(ids, names, probabilities, classes))
+    truth = [[classes[k] for k in test.arrays["label"]]]
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table.append_column("label", truth), temporary)
+    temporary.replace(path)
+
+
+def baselines(config: ConfigDict, task: Task, trained: Run) -> dict[str, Any]:
+    """Return the scores of what a model must beat, on the same labels and test objects.
+
+    The forest and the majority learn from the training and the validation objects, since they stop
+    by nothing; the untrained network is the same one with its encoder as drawn from the seed, its
+    head trained on the same labels.
+    """
+    from astro_jax.evals.features import features
+
+    classes, count = task.facts["classes"], len(task.facts["classes"])
+    known = [task.train, task.valid]
+    codes = np.concatenate([part.arrays["label"] for part in known])
+    table = np.concatenate([features(part)[1] for part in known])
+    truth = task.test.arrays["label"]
+    forest = random_forest(table, codes, features(task.test)[1], count, config.seed)
+    told = {
+        "features + random forest": summary(scores(forest, truth, classes, config.seed)),
+        "majority class": _short(
+            scores(majority_class(codes, len(truth), count), truth, classes, config.seed)
+        ),
+    }
+    if config.init and task.facts["model"]["encoder"]:
+        told["same network, encoder untrained"] = _short(untrained(config, task))
+    return told
+
+
+def untrained(config: ConfigDict, task: Task) -> Scores:
+    """Return the scores of the same network whose encoder starts from the seed."""
+    import tempfile
+
+    full = resolve_config(config, task.facts)
+    full.init = ""
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder)
+        claim(where, json.loads(full.to_json()))
+        keep_facts(where, task.facts)
+        train(full, task.train, task.valid, where)
+        probabilities, _ = pooled_outputs(load(where), task.test)
+    return scores(probabilities, task.test.arrays["label"], task.facts["classes"], config.seed)
+
+
+def _short(result: Scores) -> dict[str, Any]:
+    return {k: v for k, v in summary(result).items() if k not in ("classes", "confusion")}
+
+
+def describe(result: dict, workdir: Path) -> str:
+    """Return the closing text of a run."""
+    rows = [
+        {
+            "on test objects": name,
+            "macro-F1": part["macro_f1"],
+            "95 %": "{:.3f}-{:.3f}".format(*part["macro_f1_interval"]),
+            "accuracy": part["accuracy"],
+            "calibration error": part["calibration_error"],
+        }
+        for name, part in result.items()
+        if isinstance(part, dict) and "macro_f1" in part
+    ]
+    objects = result["objects"]
+    return (
+        f"{text_table(rows)}\n{len(result['classes'])} classes; {objects['train']} objects to "
+        f"train, {objects['valid']} to validate, {objects['test']} to test; best step "
+        f"{result['best_step']}, {result['epochs']} epochs; pictures are in {workdir}"
+    )

@@ -1,0 +1,74 @@
+"""What configs share: the keys of a training, of its data and of its optimiser, with defaults."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from astro_jax.optim import warmup_cosine
+from astro_jax.spec import spec
+
+
+def training(job: str, **changes: Any) -> ConfigDict:
+    """Return the keys that every training config has."""
+    return ConfigDict(
+        {
+            "job": job,
+            "seed": 0,
+            "steps": 600,
+            "batch_size": 64,
+            "window": 200,  # observations a window, as in the ASTROMER paper
+            "init": "",  # a run folder, official weights, or the name of shipped weights
+            "dry_run": False,
+            "mode": "jit",  # jit, pmap, sharded
+            "micro_batch": 0,  # rows at once in a device; 0: 16 on CPU, all elsewhere
+            "log_every": 10,
+            "eval_every": 40,
+            "eval_windows": 256,  # evenly spaced over the validation windows; 0 = all
+            "checkpoint_seconds": 15.0,
+            "patience": 0,  # evaluations without a better value before stopping; 0 = never
+            **changes,
+        }
+    )
+
+
+def source(survey: str = "macho", stars: int = 1000) -> ConfigDict:
+    """Return where curves are read from, or which survey is simulated where there is no path."""
+    return ConfigDict(
+        {
+            "path": "",  # a file, a glob or a folder; empty: simulate
+            "format": "",  # empty: recognise each file
+            "time_format": "",
+            "band": "",  # empty: all bands of the file
+            "fields": (),  # MACHO fields; empty: all
+            "columns": {"id": "", "time": "", "mag": "", "magerr": "", "band": "", "star": ""},
+            "simulate": {"survey": survey, "stars": stars},
+        }
+    )
+
+
+def training_data(survey: str = "macho", stars: int = 1000) -> ConfigDict:
+    """Return `source`, and which of the curves are trained on."""
+    data = source(survey, stars)
+    data.noise_cut = ""  # the paper's cut: "all" (literal), "any", or none
+    data.min_points = 5
+    data.workers = 0  # processes that prepare batches; 0 = threads
+    return data
+
+
+def labels(data: ConfigDict) -> ConfigDict:
+    """Return the data keys with those that choose classes."""
+    data.label = "label"  # the column
+    data.label_map = ""  # "macho", "ogle3", "atlas": the classes of the paper
+    data.min_class = 40  # objects, below which a class is left out
+    data.without = ()  # classes to leave out
+    return data
+
+
+def adam(config: ConfigDict, rate: float, warmup: int, **changes: Any) -> ConfigDict:
+    """Return Adam as ASTROMER has it, clipped, with a cosine schedule over `config.steps`."""
+    schedule = spec(warmup_cosine, rate=rate, warmup=warmup)
+    schedule.steps = config.get_ref("steps")
+    optimizer = {"b1": 0.9, "b2": 0.98, "eps": 1e-9, "weight_decay": 0.0, "clip": 1.0, "rules": ()}
+    optimizer = ConfigDict({**optimizer, **changes})
+    optimizer.schedule = schedule
+    return optimizer

@@ -1,0 +1,93 @@
+"""The job of regression: a number of each star, such as its log period, from its light curve."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from astro_jax.classify import run_labelled
+from astro_jax.data.curves import Curves
+from astro_jax.data.periods import candidate_periods
+from astro_jax.evals.baselines import forest_regressor, line_through
+from astro_jax.prediction import pooled_outputs
+from astro_jax.report import scatter_plot, text_table
+from astro_jax.supervised import Task, value_task
+from astro_jax.train import Outcome
+from astro_jax.weights import load
+
+CLOSE = 0.01  # of a log period: 2.3 % of the period
+
+
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Train a regression; return the exit code: 0 done, 75 stopped with the state saved."""
+    return run_labelled(config, workdir, value_task, finish, describe)
+
+
+def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
+    """Score the best step on the test stars, beside the baselines, and draw."""
+    truth = task.test.arrays["target"].astype(float)
+    predicted = pooled_outputs(load(workdir), task.test)[0][:, 0]
+    told = {"target": task.facts["target"], "model": errors(predicted, truth)}
+    scatter_plot(workdir / "predicted.png", truth, predicted, task.facts["target"], workdir.name)
+    return {**told, **(baselines(config, task) if config.baselines else {})}
+
+
+def errors(predicted: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Return RMSE with its 95 % bootstrap interval, median error, R2, and the share within 0.01."""
+    error = predicted - truth
+    draws = np.random.default_rng(seed).integers(0, len(error), (1000, len(error)))
+    low, high = np.percentile(np.sqrt((error[draws] ** 2).mean(1)), [2.5, 97.5])
+    return {
+        "rmse": float(np.sqrt((error**2).mean())),
+        "rmse_interval": [float(low), float(high)],
+        "median_error": float(np.median(np.abs(error))),
+        "r2": float(1 - (error**2).sum() / max(((truth - truth.mean()) ** 2).sum(), 1e-12)),
+        "within_0.01": float((np.abs(error) < CLOSE).mean()),
+    }
+
+
+def baselines(config: ConfigDict, task: Task) -> dict[str, Any]:
+    """Return the errors of a forest on features, a line through the best period, and the mean."""
+    from astro_jax.evals.features import features
+
+    known = [task.train, task.valid]
+    target = np.concatenate([part.arrays["target"] for part in known]).astype(float)
+    truth = task.test.arrays["target"].astype(float)
+    table = np.concatenate([features(part)[1] for part in known])
+    forest = forest_regressor(table, target, features(task.test)[1], config.seed)
+    period = np.concatenate([log_period(part) for part in known])
+    line = line_through(period, target, log_period(task.test))
+    return {
+        "features + random forest": errors(forest, truth),
+        "periodogram alone": errors(line, truth),
+        "mean": errors(np.full(len(truth), target.mean()), truth),
+    }
+
+
+def log_period(curves: Curves) -> np.ndarray:
+    """Return log10 of the best estimated period (days), that of the time span where none is."""
+    period = candidate_periods(curves, 1).periods[:, 0]
+    span = curves.time[curves.offsets[1:] - 1] - curves.time[curves.offsets[:-1]]
+    return np.log10(np.where(np.isfinite(period), period, np.maximum(span, 1.0)))
+
+
+def describe(result: dict, workdir: Path) -> str:
+    """Return the closing text of a run."""
+    rows = [
+        {
+            f"{result['target']} on test stars": name,
+            "RMSE": part["rmse"],
+            "95 %": "{:.3f}-{:.3f}".format(*part["rmse_interval"]),
+            "median error": part["median_error"],
+            "R2": part["r2"],
+            "within 0.01": part["within_0.01"],
+        }
+        for name, part in result.items()
+        if isinstance(part, dict) and "rmse" in part
+    ]
+    objects = result["objects"]
+    return (
+        f"{text_table(rows)}\n{objects['train']} objects to train, {objects['valid']} to validate, "
+        f"{objects['test']} to test; best step {result['best_step']}; pictures are in {workdir}"
+    )

@@ -1,0 +1,187 @@
+"""Training with labels: from a survey with a label column to what the training loop needs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from astro_jax.data.curves import Curves
+from astro_jax.data.inputs import raw_inputs, scaled, scaling
+from astro_jax.data.label_maps import Dropped
+from astro_jax.data.labels import Labels, encode_labels, few_labels, label_texts
+from astro_jax.data.ledger import Ledger
+from astro_jax.data.source import Parts, cut, load_curves
+from astro_jax.data.split import split_by_star, star_position
+from astro_jax.errors import UserError, suggest
+from astro_jax.weights import load
+from astro_jax.workdir import read_json, write_text
+
+HELD_OUT = 0.8  # stars from this position on are for tests (see data.labels)
+TRAIN = 0.65  # stars below this position train a regression, those up to HELD_OUT validate
+TASK = "task.json"
+
+
+class Task(NamedTuple):
+    """Labelled curves by part, the account of all rows, and what follows from the data.
+
+    facts: plain data that a prediction needs, kept in the run folder: the resolved model, the
+        scales of the inputs, `classes`, or `target`, `mean` and `std`
+    """
+
+    train: Curves
+    valid: Curves
+    test: Curves
+    ledger: Ledger
+    facts: dict[str, Any]
+
+
+def class_task(config: ConfigDict) -> Task:
+    """Read the survey of `config.data` and draw the fold `config.seed` with `per_class` labels."""
+    curves, labels, ledger = labelled(config)
+    split = few_labels(labels, curves.star, config.per_class or None, config.seed)
+    if not len(split.test):
+        raise UserError("no test object: none of the labelled stars lies in the held-out fifth")
+    curves = curves.with_arrays(label=labels.codes)
+    facts = {"classes": labels.classes, "model": resolved_model(config, len(labels.classes))}
+    return assemble(config, [curves.take(rows) for rows in split], ledger, facts)
+
+
+def few_parts(config: ConfigDict) -> Parts:
+    """Return the curves of a fold of `class_task` without their labels, to pre-train on."""
+    curves, labels, ledger = labelled(config)
+    split = few_labels(labels, curves.star, config.per_class, config.seed)
+    return Parts(*(curves.take(rows) for rows in split), ledger)
+
+
+def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
+    """Return the curves of `config.data`, their classes, and the account with what was left out."""
+    data = config.data
+    curves, ledger = load_curves(config)
+    curves, ledger = cut(curves, ledger, data)
+    labels = encode_labels(
+        curves,
+        data.label,
+        minimum=data.min_class,
+        without=tuple(data.without),
+        label_map=named_map(data.label_map),
+    )
+    texts = label_texts(curves, data.label)
+    for dropped in labels.dropped:
+        rows = [k for k, text in enumerate(texts) if (text or "") == dropped.name]
+        ledger = ledger.filter(len(rows), int(curves.lengths[rows].sum()), why(data.label, dropped))
+    return curves, labels, ledger
+
+
+def why(column: str, dropped: Dropped) -> str:
+    """Return the reason for which rows of a class are left out."""
+    return f"{column} '{dropped.name}': {dropped.reason}" if dropped.name else f"no {column}"
+
+
+def named_map(name: str) -> Any:
+    """Return a table of `data.label_maps` by its name ("macho", "ogle3", "atlas"), None for ""."""
+    from astro_jax.data import label_maps
+
+    maps = {"macho": label_maps.MACHO, "ogle3": label_maps.OGLE3, "atlas": label_maps.ATLAS}
+    if name and name not in maps:
+        raise UserError(f"config.data.label_map '{name}' is unknown{suggest(name, maps)}")
+    return maps[name] if name else None
+
+
+def value_task(config: ConfigDict) -> Task:
+    """Read the survey of `config.data` and the number `config.data.target` of each star."""
+    curves, ledger = load_curves(config)
+    curves, ledger = cut(curves, ledger, config.data)
+    target = target_values(curves, config.data.target)
+    known = np.isfinite(target)
+    lost = int((~known).sum())
+    reason = f"no usable {config.data.target}"
+    ledger = ledger.filter(lost, int(curves.lengths[~known].sum()), reason) if lost else ledger
+    if known.sum() < 10:
+        raise UserError(f"{int(known.sum())} objects have a usable {config.data.target}: 10 needed")
+    curves = curves.with_arrays(target=target.astype(np.float32)).take(known)
+    test = star_position(curves.star) >= HELD_OUT
+    left = curves.take(~test)
+    rows = split_by_star(left.star, TRAIN, HELD_OUT - TRAIN)
+    parts = [left.take(rows["train"]), left.take(rows["valid"]), curves.take(test)]
+    values = parts[0].arrays["target"].astype(float)
+    facts = {
+        "target": config.data.target,
+        "mean": float(values.mean()),
+        "std": max(float(values.std()), 1e-6),
+        "model": resolved_model(config, 1),
+    }
+    return assemble(config, parts, ledger, facts)
+
+
+def target_values(curves: Curves, name: str) -> np.ndarray:
+    """Return a numeric column, or for "log_x" without such a column log10 of x; NaN = unknown."""
+    columns = curves.columns.column_names
+    log = name not in columns and name.startswith("log_")
+    column = name.removeprefix("log_") if log else name
+    if column not in columns:
+        raise UserError(f"no column '{column}' for config.data.target{suggest(column, columns)}")
+    try:
+        raw = [np.nan if v is None else float(v) for v in curves.columns[column].to_pylist()]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"column '{column}' holds no numbers ({error})") from error
+    values = np.array(raw, float)
+    if not log:
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values > 0, np.log10(values), np.nan)
+
+
+def assemble(
+    config: ConfigDict, parts: Sequence[Curves], ledger: Ledger, facts: dict[str, Any]
+) -> Task:
+    """Return the task with the inputs of `config.inputs`, scaled by the training curves."""
+    raw = [raw_inputs(part, config.inputs) for part in parts]
+    scales = {name: scaling(values) for name, values in raw[0].items()}
+    full = [
+        part.with_arrays(**{name: scaled(values[name], scales[name]) for name in values})
+        for part, values in zip(parts, raw, strict=True)
+    ]
+    return Task(*full, ledger, {**facts, "scales": scales})
+
+
+def resolved_model(config: ConfigDict, classes: int) -> dict[str, Any]:
+    """Return the spec of the model, with the classes, and the encoder of `config.init` if none."""
+    model = json.loads(config.model.to_json())
+    model["head"]["classes"] = classes
+    if model["encoder"] == {}:
+        model["encoder"] = encoder_of_init(config)
+    return model
+
+
+def encoder_of_init(config: ConfigDict) -> dict[str, Any]:
+    """Return the spec of the encoder of `config.init`; UserError where there is no init."""
+    if not config.init:
+        raise UserError(
+            "no encoder: give --config.init=RUN (a run folder, official weights or shipped weights)"
+        )
+    source = json.loads(load(config.init).config.model.to_json())
+    return source.get("encoder", source)
+
+
+def resolve_config(config: ConfigDict, facts: dict[str, Any]) -> ConfigDict:
+    """Return the config that the loop trains: with the model and the numbers of the data."""
+    full = ConfigDict(json.loads(config.to_json()))
+    full.model = ConfigDict(facts["model"])
+    if "mean" in facts:
+        full.objective.mean, full.objective.std = facts["mean"], facts["std"]
+    return full
+
+
+def keep_facts(workdir: Path, facts: dict[str, Any]) -> None:
+    """Write what follows from the data; refuse a folder where other data gave something else."""
+    path = workdir / TASK
+    told = json.loads(json.dumps(facts))
+    if path.exists() and (workdir / "checkpoints").exists() and read_json(path) != told:
+        raise UserError(
+            f"{workdir} was trained on other data than config.data gives now; "
+            "give the same data or another --workdir"
+        )
+    write_text(path, json.dumps(facts, indent=1) + "\n")

@@ -1,0 +1,99 @@
+"""Classify light curves with few labels: a head on a pre-trained encoder.
+
+    python -m astro_jax.main --config=configs/classify.py --config.init=base \
+        --config.data.path=asas.parquet --config.per_class=20 --workdir=runs/clf
+
+Variants: none (recommended: our head on the frozen encoder, with hand-made features beside it),
+`mlp_att`, `lstm_att` (the paper's heads), `lstm` (its baseline, without an encoder), `skip`, `max`
+(Astromer 2), `mlp_att_first`, `mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the
+encoder too, `_slow` with a tenth of the rate.
+Sources: Donoso-Oliva et al. 2023, A&A 670 A54, sections 5.2 and 6, and the released code.
+"""
+
+from ml_collections import ConfigDict
+
+from astro_jax import defaults
+from astro_jax.errors import UserError, suggest
+from astro_jax.models.classifier import Classifier, Fusion, Lstm, LstmAtt, MlpAtt, Skip
+from astro_jax.objectives.classification import classification, noise_and_gaps
+from astro_jax.spec import spec
+
+FEATURES = {"features": "astro_jax.data.inputs:hand_made_features"}
+FROZEN = (("^encoder/", None),)
+SLOW = (("^encoder/", 0.1),)
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant."""
+    if variant not in VARIANTS:
+        raise UserError(f"classify has no variant '{variant}'{suggest(variant, VARIANTS)}")
+    config = base_config()
+    head, trained = variant, ""
+    for suffix in ("_trained", "_slow"):
+        if variant.endswith(suffix):
+            head, trained = variant.removesuffix(suffix), suffix
+    HEADS[head](config)
+    config.optimizer.rules = {"": config.optimizer.rules, "_trained": (), "_slow": SLOW}[trained]
+    return config
+
+
+def base_config() -> ConfigDict:
+    """Return what all variants share."""
+    config = defaults.training(
+        "astro_jax.classify:run",
+        init="base",
+        per_class=0,  # labels of a class; 0: all but the test part. The seed is also the fold.
+        windows=4,  # of a curve at most, evenly spaced, when it is classified; 0: all
+        eval_every=20,
+        eval_windows=0,
+        patience=10,
+        monitor="loss",
+        baselines=False,  # also features with a random forest, the majority, no pre-training
+        inputs={},
+    )
+    config.data = defaults.labels(defaults.training_data("ogle", 2000))
+    config.model = spec(Classifier, encoder={}, head=spec(MlpAtt, classes=0))
+    config.objective = spec(classification, augment=spec(noise_and_gaps))
+    config.optimizer = defaults.adam(config, rate=1e-3, warmup=20, weight_decay=1e-3, rules=FROZEN)
+    return config
+
+
+def _fusion(config: ConfigDict) -> None:
+    config.model.head = spec(Fusion, classes=0)
+    config.inputs = ConfigDict(FEATURES)
+
+
+def _lstm(config: ConfigDict) -> None:
+    config.model = spec(Classifier, encoder=None, head=spec(Lstm, classes=0))
+    config.optimizer.rules = ()
+    config.init = ""
+
+
+def _head(head: type, **arguments: object):
+    def change(config: ConfigDict) -> None:
+        config.model.head = spec(head, classes=0, **arguments)
+
+    return change
+
+
+HEADS = {
+    "": _fusion,
+    "lstm": _lstm,
+    "lstm_att": _head(LstmAtt),
+    "mlp_att": _head(MlpAtt),
+    "mlp_att_first": _head(MlpAtt, vector="first"),
+    "mlp_att_last": _head(MlpAtt, vector="last"),
+    "mlp_att_random": _head(MlpAtt, vector="random"),
+    "skip": _head(Skip),
+    "max": _head(MlpAtt, vector="max"),
+}
+VARIANTS = [
+    *HEADS,
+    *(
+        f"{head}{suffix}"
+        for head in ("lstm_att", "mlp_att", "skip", "max")
+        for suffix in ("_trained", "_slow")
+    ),
+    "_trained",
+    "_slow",
+]
