@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,7 @@ from ml_collections import ConfigDict
 
 from astro_jax import checkpoint, optim
 from astro_jax.control import Control, exhausted, observe
-from astro_jax.data.curves import Curves
-from astro_jax.data.pipeline import TrainBatches, eval_batches, spread, train_iterator
-from astro_jax.data.windows import Windows, consecutive_windows
+from astro_jax.data.pipeline import WINDOWS, Feed, train_iterator
 from astro_jax.errors import UserError
 from astro_jax.parallel import Compiled, compile_steps
 from astro_jax.spec import build
@@ -35,7 +33,7 @@ class System(NamedTuple):
     model: Any
     steps: Compiled
     fresh: TrainState
-    batches: TrainBatches
+    batches: Callable[[int], dict]
     key: jax.Array
 
 
@@ -47,16 +45,17 @@ class Outcome(NamedTuple):
     stopped: bool
 
 
-def assemble(config: ConfigDict, curves: Curves, params: Any = None) -> System:
+def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WINDOWS) -> System:
     """Build model, objective, optimiser, steps and the first state of a training config.
 
+    data: the curves to train on, of the kind that `feed` makes batches of
     params: what training starts from, instead of `config.init` or the seed.
     """
     model = build(config.model)
     objective = build(config.objective, apply=_trainable(model.apply, config.optimizer.rules))
     optimizer = optim.adam(**_optimizer_arguments(config))
     steps = compile_steps(objective, optimizer, config.batch_size, config.mode, config.micro_batch)
-    batches = TrainBatches(curves, config.seed, config.batch_size, config.window)
+    batches = feed.train(config, data)
     example = jax.tree.map(lambda x: x[:1], batches(0))
     params = initial_params(config, model, example, params)
     return System(model, steps, init_state(params, optimizer), batches, jax.random.key(config.seed))
@@ -78,19 +77,25 @@ def _optimizer_arguments(config: ConfigDict) -> dict[str, Any]:
 
 
 def train(
-    config: ConfigDict, curves: Curves, valid: Curves, workdir: Path, params: Any = None
+    config: ConfigDict,
+    data: Any,
+    valid: Any,
+    workdir: Path,
+    params: Any = None,
+    feed: Feed = WINDOWS,
 ) -> Outcome:
     """Train to `config.steps`, from where the folder's last checkpoint stands.
 
+    data, valid: the curves to train on and to evaluate on, of the kind that `feed` makes batches of
+    params: see `assemble`
     Every number is a function of the config: an interrupted run that is started again ends in
     the same parameters, optimiser state and metrics, to the last bit.
     Raises UserError where the loss is no longer finite; the last good step is then on disk.
     """
-    system = assemble(config, curves, params)
+    system = assemble(config, data, params, feed)
     state, control = checkpoint.resume(_last(workdir), system.fresh)
     start = int(state.step)
     state = system.steps.place_state(state)
-    windows = spread(consecutive_windows(valid.lengths, config.window), config.eval_windows)
     batches = train_iterator(system.batches, start, config.steps, config.data.workers)
     with stop_on_signal() as stop, closing(Summary(workdir, start, config.steps)) as summary:
         log = Log(summary, config, _last(workdir))
@@ -98,7 +103,7 @@ def train(
             final = step == config.steps
             if (final or (step and step % config.eval_every == 0)) and step != control.last_step:
                 log.check()
-                metrics = evaluate(system, state, valid, windows, config)
+                metrics = evaluate(system, state, feed.valid(config, valid))
                 require_finite("validation loss", metrics["loss"], step, _last(workdir))
                 summary.write(step, "valid", metrics)
                 control = observe(control, metrics[config.monitor], step)
@@ -180,13 +185,11 @@ def require_finite(name: str, value: float, step: int, last: Path) -> None:
     )
 
 
-def evaluate(
-    system: System, state: Any, curves: Curves, windows: Windows, config: ConfigDict
-) -> dict[str, float]:
-    """Return the metrics over windows; the probes of a window are always the same."""
+def evaluate(system: System, state: Any, batches: Iterable[dict]) -> dict[str, float]:
+    """Return the metrics over batches; the probes of a row are always the same."""
     key = jax.random.fold_in(system.key, EVAL_STREAM)
     sums = None
-    for batch in eval_batches(curves, windows, config.batch_size, config.window):
+    for batch in batches:
         metrics = system.steps.evaluate(state.params, system.steps.place_batch(batch), key)
         sums = metrics if sums is None else jax.tree.map(jnp.add, sums, metrics)
     return to_floats(sums)

@@ -11,7 +11,7 @@ import pytest
 from tiny import ROOT, toy_curves
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.windows import consecutive_windows
+from astro_jax.data.pipeline import window_valid
 from astro_jax.errors import UserError
 from astro_jax.step import Mean
 from astro_jax.summary import read_metrics
@@ -38,8 +38,7 @@ def test_splits_smaller_than_a_batch_are_padded_never_dropped(config, tmp_path):
     state = outcome.state
     config.batch_size = 2
     system = assemble(config, curves)
-    windows = consecutive_windows(valid.lengths, config.window)
-    got = evaluate(system, state, valid, windows, config)["rmse_hidden"]
+    got = evaluate(system, state, window_valid(config, valid))["rmse_hidden"]
     assert got == pytest.approx(expected, rel=1e-5) and got > 0
 
 

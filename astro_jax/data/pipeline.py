@@ -7,17 +7,29 @@ times faster than a pipeline of single samples.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 from absl import flags
+from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
 from astro_jax.data.sampling import cursor, draw_windows
-from astro_jax.data.windows import Windows, gather_windows
+from astro_jax.data.windows import Windows, consecutive_windows, gather_windows
+
+
+class Feed(NamedTuple):
+    """How a kind of data comes to the loop as batches; `config` is that of the training.
+
+    train(config, data) -> the map step -> batch, picklable; valid(config, data) -> an iterator over
+    the batches of an evaluation, the same ones at each call.
+    """
+
+    train: Callable[[ConfigDict, Any], Callable[[int], dict]]
+    valid: Callable[[ConfigDict, Any], Iterator[dict]]
 
 
 class TrainBatches(NamedTuple):
@@ -108,3 +120,17 @@ def spread(windows: Windows, most: int) -> Windows:
         return windows
     keep = np.arange(most) * count // most
     return Windows(*(column[keep] for column in windows))
+
+
+def window_train(config: ConfigDict, curves: Curves) -> TrainBatches:
+    """Return the random windows of training."""
+    return TrainBatches(curves, config.seed, config.batch_size, config.window)
+
+
+def window_valid(config: ConfigDict, curves: Curves) -> Iterator[dict]:
+    """Yield the windows of an evaluation, at most `config.eval_windows` of them."""
+    windows = spread(consecutive_windows(curves.lengths, config.window), config.eval_windows)
+    return eval_batches(curves, windows, config.batch_size, config.window)
+
+
+WINDOWS = Feed(window_train, window_valid)
