@@ -42,9 +42,12 @@ def adam(
     weight_decay: float = 0.0,
     clip: float = 0.0,
     rules: Rules = None,
+    l2: float = 0.0,
 ) -> optax.GradientTransformation:
     """Return Adam, with decoupled weight decay and clipping of the global norm where positive.
 
+    l2: coupled decay, `l2` times the parameter added to the clipped gradient before Adam sees it
+        (the weight decay of PyTorch's Adam, on all parameters: AstroM3)
     rules: ordered pairs of a regular expression on a path like "block_0/attention/qkv/kernel" and
         a multiplier of the learning rate, or None = frozen (pairs, since a ConfigDict takes no
         key with a dot); the first that matches counts, none means 1.
@@ -52,6 +55,7 @@ def adam(
     """
     rules = dict(rules or ())
     clipping = [optax.clip_by_global_norm(clip)] if clip > 0 else []
+    clipping += [optax.add_decayed_weights(l2)] if l2 > 0 else []
     step = optax.adamw(schedule, b1, b2, eps, weight_decay=weight_decay)
     if not rules:
         return optax.chain(*clipping, step)
