@@ -24,16 +24,27 @@ LEAST = {
     "eval_windows": 0,
     "checkpoint_seconds": 0,
     "patience": 0,
+    "least": 0,
+    "labels": 0,
     "data.workers": 0,
     "data.min_points": 0,
     "data.min_class": 1,
+    "data.snr": 0,
     "data.simulate.stars": 1,
+    "data.simulate.transients": 1,
     "model.width": 2,
     "model.heads": 1,
     "model.ffn": 1,
     "model.blocks": 1,
 }
-FRACTIONS = ("objective.probed", "objective.random", "objective.same")
+FRACTIONS = (
+    "objective.probed",
+    "objective.random",
+    "objective.same",
+    "data.test",
+    "data.valid",
+    "cut",
+)
 CHOICES = {
     "mode": MODES,
     "objective.loss": tuple(LOSSES),

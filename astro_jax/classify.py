@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
+from astro_jax.data.pipeline import WINDOWS, Feed
 from astro_jax.data.source import announce
 from astro_jax.errors import STOPPED
 from astro_jax.evals.baselines import majority_class, random_forest
@@ -38,8 +39,12 @@ def run_labelled(
     task_of: Callable[[ConfigDict], Task],
     finish: Job,
     describe: Callable[[dict, Path], str],
+    feed: Feed = WINDOWS,
 ) -> int:
-    """Read, train and report a task with labels: what classification and regression share."""
+    """Read, train and report a task with labels: what all jobs with labels share.
+
+    feed: what makes batches of the parts of the task
+    """
     check_training(config)
     with locked(workdir):
         claim(workdir, json.loads(config.to_json()))
@@ -53,7 +58,8 @@ def run_labelled(
         task.ledger.write(str(workdir / "quarantine.csv"))
         keep_facts(workdir, task.facts)
         start = time.perf_counter()
-        outcome = train(resolve_config(config, task.facts), task.train, task.valid, workdir)
+        full = resolve_config(config, task.facts)
+        outcome = train(full, task.train, task.valid, workdir, feed=feed)
         if outcome.stopped:
             print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
             return STOPPED

@@ -13,9 +13,12 @@ class Control(NamedTuple):
     last_step: int = -1
 
 
-def observe(control: Control, value: float, step: int) -> Control:
-    """Return the record after an evaluation that gave `value` at `step`."""
-    if value < control.best:
+def observe(control: Control, value: float, step: int, least: float = 0.0) -> Control:
+    """Return the record after an evaluation that gave `value` at `step`.
+
+    least: what a better value must be better by (Keras' min_delta)
+    """
+    if value < control.best - least:
         return Control(value, step, 0, step)
     return control._replace(waited=control.waited + 1, last_step=step)
 

@@ -72,3 +72,28 @@ def adam(config: ConfigDict, rate: float, warmup: int, **changes: Any) -> Config
     optimizer = ConfigDict({**optimizer, **changes})
     optimizer.schedule = schedule
     return optimizer
+
+
+def transients(surveys: tuple[str, ...] = ("ztf",), count: int = 6000) -> ConfigDict:
+    """Return where transients are read from, which are simulated else, and which are learned."""
+    columns = "id time band flux fluxerr mag magerr star label redshift mwebv trigger"
+    return ConfigDict(
+        {
+            "path": "",  # a file, a glob or a folder; empty: simulate
+            "format": "",  # empty: recognise each file
+            "time_format": "",
+            "survey": "",  # whose letters the bands are, where the file does not say
+            "zero_point": 0.0,  # AB magnitude of flux 1; 0: that of the file, or 27.5
+            "band": "",  # empty: all bands of the file
+            "snr": 0.0,  # points must be above it; 0: forced photometry as it is
+            "columns": dict.fromkeys(columns.split(), ""),
+            "label": "label",  # the column
+            "types": False,  # learn types (SNII) where labels are sub-types (SNIIn)
+            "min_class": 10,  # objects, below which a class is left out
+            "without": (),  # classes to leave out
+            "test": 0.3,  # share of the objects to test on: the same for every seed and number
+            "valid": 0.1,  # share of the labels to validate with
+            "workers": 0,
+            "simulate": {"surveys": surveys, "transients": count, "classes": ()},
+        }
+    )

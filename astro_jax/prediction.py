@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
+from astro_jax import transient_prediction
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import with_inputs
 from astro_jax.data.source import announce, load_curves
@@ -36,14 +37,23 @@ class Predictions(NamedTuple):
 
 
 def predict(
-    run: Run, curves: CurvesLike, windows: int | None = None, batch_size: int | None = None
-) -> Predictions:
+    run: Run,
+    curves: CurvesLike,
+    windows: int | None = None,
+    batch_size: int | None = None,
+    **transient: Any,
+) -> Predictions | transient_prediction.TransientPredictions:
     """Classify curves, or predict the number that a regression was trained for.
 
+    transient: for a classifier of transients, what `predict_transients` takes, and what it returns
     curves: as in `encode`; windows: of a curve that count, evenly spaced over it (default: as in
         training; 0 = all): probabilities, or values, are averaged over them
     Raises UserError where the run was not trained with labels.
     """
+    if "rows" in run.config:
+        return transient_prediction.predict_transients(
+            run, curves, batch_size=batch_size, **transient
+        )
     given = as_curves(curves)
     clean, _ = tidy(given)
     ids = given.columns["id"].to_pylist()
@@ -106,6 +116,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
         raise UserError("predict needs --config.init=RUN and --config.output=FILE.parquet")
     check_output(Path(config.output))
     trained = load(config.init, config.step)
+    if "rows" in trained.config:  # a classifier of transients
+        return transient_prediction.predict_file(config, trained)
     require_labels(trained)
     print(announce(config), flush=True)
     curves, ledger = load_curves(config)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
-from astro_jax.data.pipeline import eval_batches, spread
+from astro_jax.data.pipeline import WINDOWS, Feed, eval_batches, spread
 from astro_jax.data.source import Parts, announce, load_parts
 from astro_jax.data.windows import Windows, consecutive_windows
 from astro_jax.errors import STOPPED
@@ -147,9 +147,9 @@ def _example(trained: Run, curve: np.ndarray, name: str, seed: int) -> dict[str,
     }
 
 
-def estimate(config: ConfigDict, parts: Parts) -> str:
+def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS) -> str:
     """Return parameters, FLOPs a step, memory and rate, from a compiled step; write nothing."""
-    system = assemble(config, parts.train)
+    system = assemble(config, parts.train, feed=feed)
     state = system.steps.place_state(system.fresh)
     batch = system.steps.place_batch(system.batches(0))
     lowered = system.steps.train.lower(state, batch, system.key).compile()
@@ -162,7 +162,7 @@ def estimate(config: ConfigDict, parts: Parts) -> str:
             f"parameters       {parameters:,}",
             f"curves           {len(parts.train):,} train, {len(parts.valid):,} valid, "
             f"{len(parts.test):,} test",
-            f"FLOPs a step     {flops(config, parts.train) / 1e9:.1f} GFLOP",
+            f"FLOPs a step     {flops(config, parts.train, feed) / 1e9:.1f} GFLOP",
             f"memory a step    {held / 2**20:.0f} MiB",
             f"rate             {config.batch_size / seconds:.0f} windows/s, "
             f"{config.steps * seconds / 60:.1f} minutes for {config.steps} steps",
@@ -170,11 +170,11 @@ def estimate(config: ConfigDict, parts: Parts) -> str:
     )
 
 
-def flops(config: ConfigDict, curves: Curves) -> float:
+def flops(config: ConfigDict, curves: Any, feed: Feed = WINDOWS) -> float:
     """Return the FLOPs of a train step, as the compiler counts them with the batch in one piece."""
     whole = ConfigDict(config)
     whole.micro_batch, whole.mode = config.batch_size, "jit"
-    system = assemble(whole, curves)
+    system = assemble(whole, curves, feed=feed)
     lowered = system.steps.train.lower(system.fresh, system.batches(0), system.key)
     return float(lowered.cost_analysis()["flops"])
 

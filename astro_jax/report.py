@@ -164,8 +164,9 @@ def line_plot(
     xlabel: str,
     ylabel: str,
     title: str = "",
+    scale: str = "log",
 ) -> None:
-    """Draw lines with intervals over a logarithmic axis, such as macro-F1 by budget, as PNG.
+    """Draw lines with intervals, such as macro-F1 by budget, as PNG; scale: "log" or "linear".
 
     lines: name -> points (x, value, low, high); lines are set apart a little, so that their
     intervals can be told from each other.
@@ -174,7 +175,7 @@ def line_plot(
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
-    axis.set_xscale("log")
+    axis.set_xscale(scale)
     shifts = 1.03 ** (np.arange(len(lines)) - (len(lines) - 1) / 2)
     for shift, (name, points) in zip(shifts, lines.items(), strict=True):
         x, value, low, high = np.array(sorted(points), float).T

@@ -170,6 +170,10 @@ def resolve_config(config: ConfigDict, facts: dict[str, Any]) -> ConfigDict:
     """Return the config that the loop trains: with the model and the numbers of the data."""
     full = ConfigDict(json.loads(config.to_json()))
     full.model = ConfigDict(facts["model"])
+    if "classes" in facts:
+        full.classes = facts["classes"]
+    with full.objective.ignore_type():
+        full.objective.update(facts.get("objective", {}))
     if "mean" in facts:
         full.objective.mean, full.objective.std = facts["mean"], facts["std"]
     return full

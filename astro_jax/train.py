@@ -106,7 +106,7 @@ def train(
                 metrics = evaluate(system, state, feed.valid(config, valid))
                 require_finite("validation loss", metrics["loss"], step, _last(workdir))
                 summary.write(step, "valid", metrics)
-                control = observe(control, metrics[config.monitor], step)
+                control = observe(control, metrics[config.monitor], step, config.get("least", 0.0))
                 if control.best_step == step:
                     checkpoint.save(_best(workdir), system.steps.fetch(state), control)
             done = final or exhausted(control, config.patience)

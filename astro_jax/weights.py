@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from astro_jax import checkpoint
+from astro_jax import checkpoint, transient_head
 from astro_jax.errors import UserError, suggest
 from astro_jax.interop import astromcad
 from astro_jax.interop.astromer import load_official
@@ -47,7 +47,8 @@ def load(name: str | Path, step: str = "best", network: str | None = None) -> Ru
     path = Path(name)
     trained = (path / "config.json").exists() or (path / "checkpoints").is_dir()
     if trained and not (path / "weights.index").exists():
-        facts = read_json(path / "task.json") if (path / "task.json").exists() else {}
+        told = [path / name for name in ("task.json", "calibration.json")]
+        facts = {k: v for file in told if file.exists() for k, v in read_json(file).items()}
         config = read_json(path / "config.json")
         if "model" not in config:
             raise UserError(f"{path / 'config.json'} describes no model: not the folder of a run")
@@ -138,6 +139,8 @@ def initial_params(config: ConfigDict, model: Any, example: Any, given: Any = No
     params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
     if given is None and not config.init:
         return params
+    if "output" in params and given is None:
+        return transient_head.warm_start(config, params, load(config.init))
     source = load(config.init).params if given is None else given
     name = config.init or "the given run"
     if "head" not in params:

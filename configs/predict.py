@@ -2,6 +2,9 @@
 
     python -m astro_jax.main --config=configs/predict.py --config.init=runs/clf \
         --config.data.path=new.parquet --config.output=pred.parquet
+
+With a classifier of transients the table also has the types that classes are part of, an outlier
+score, and whether the redshift was used; `per_epoch` adds lists, a value an observation.
 """
 
 from ml_collections import ConfigDict
@@ -11,6 +14,9 @@ from astro_jax import defaults
 
 def get_config() -> ConfigDict:
     """Return the config."""
+    data = defaults.source("ogle", 100)
+    more = defaults.transients()
+    data.update({name: more[name] for name in ("survey", "zero_point", "snr", "columns")})
     return ConfigDict(
         {
             "job": "astro_jax.prediction:run",
@@ -19,6 +25,8 @@ def get_config() -> ConfigDict:
             "step": "best",  # of a run folder: best or last
             "output": "",
             "batch_size": 0,  # windows at once; 0: 16 on CPU, 1024 elsewhere
-            "data": defaults.source("ogle", 100),
+            "redshift": True,  # of transients: use it where it is known
+            "per_epoch": False,  # of transients: probabilities after each observation too
+            "data": data,
         }
     )

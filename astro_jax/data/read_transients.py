@@ -45,6 +45,7 @@ def read_transients(
     snr: float = 0.0,
     time_format: str | None = None,
     columns: Mapping[str, str] | None = None,
+    every_row: bool = False,
 ) -> tuple[Transients, Ledger]:
     """Read a file, a glob, a folder or a table in memory into clean transients and their account.
 
@@ -54,6 +55,8 @@ def read_transients(
     band: names of passbands to keep; bands that are not chosen need not be known
     snr: keep points of S/N above it only, as alert photometry does; 0: forced photometry as it is
     time_format: origin of the times (`origin.OFFSETS`); columns: role -> column, by hand
+    every_row: keep objects without a usable observation, as empty curves, and rows whose key is
+        unknown or repeated: to say something of every row
     Raises UserError where nothing matches the path, a choice names what is not there, a band is
     unknown, fluxes look like magnitudes, or nothing usable remains.
     """
@@ -71,14 +74,15 @@ def read_transients(
     lost = [*lost, *raw.lost]
     ledger = opening(len(raw) + sum(r.objects for r in lost), len(raw.time))
     ledger = ledger.note(*notes, *raw.notes).quarantine(lost)
-    raw, origin, ledger = select_bands(raw, origin, ledger, source.bands)
-    raw, origin, rows = quarantine_rows(raw, origin)
-    ledger = ledger.quarantine(rows)
-    transients, rows, remarks = clean_transients(raw, origin)
+    raw, origin, ledger = select_bands(raw, origin, ledger, source.bands, every_row)
+    if not every_row:
+        raw, origin, rows = quarantine_rows(raw, origin)
+        ledger = ledger.quarantine(rows)
+    transients, rows, remarks = clean_transients(raw, origin, every_row)
     ledger = ledger.quarantine(rows).note(*remarks)
-    if not len(transients):
+    if not len(transients.time):
         raise UserError(nothing_usable(where, ledger.rows))
-    return cut_snr(transients, ledger, snr)
+    return cut_snr(transients, ledger, snr, every_row)
 
 
 def _choices(format, survey, zero_point, band, time_format, columns) -> Source:
@@ -122,12 +126,17 @@ def read_in_memory(table: pa.Table, said: Source) -> tuple:
 
 
 def select_bands(
-    raw: RawTransients, files: np.ndarray, ledger: Ledger, bands: Sequence[str]
+    raw: RawTransients,
+    files: np.ndarray,
+    ledger: Ledger,
+    bands: Sequence[str],
+    every_row: bool = False,
 ) -> tuple[RawTransients, np.ndarray, Ledger]:
     """Leave out observations in other bands; they and objects without others are filtered."""
     if not bands:
         return raw, files, ledger
     keep = np.isin(raw.band, resolve(bands, where="band"))
-    alive = np.bincount(raw.curve[keep], minlength=len(raw)) > 0
-    raw, ledger = keep_observations(raw, ledger, keep, f"band is not {', '.join(bands)}")
+    alive = (np.bincount(raw.curve[keep], minlength=len(raw)) > 0) | every_row
+    reason = f"band is not {', '.join(bands)}"
+    raw, ledger = keep_observations(raw, ledger, keep, reason, every_row)
     return raw, files[alive] if len(raw) < len(files) else files, ledger

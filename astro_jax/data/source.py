@@ -36,9 +36,16 @@ def announce(config: ConfigDict) -> str:
     data = config.data
     if data.path:
         return f"Reading {data.path}"
+    wanted = data.simulate
+    if "transients" in wanted:
+        seen = ", ".join(name.upper() for name in as_bands(wanted.surveys))
+        return (
+            f"No config.data.path: simulating {wanted.transients} transients, {seen}-like "
+            f"(seed {config.seed})"
+        )
     return (
-        f"No config.data.path: simulating a {data.simulate.survey.upper()}-like survey of "
-        f"{data.simulate.stars} stars (seed {config.seed})"
+        f"No config.data.path: simulating a {wanted.survey.upper()}-like survey of "
+        f"{wanted.stars} stars (seed {config.seed})"
     )
 
 

@@ -47,11 +47,11 @@ class RawTransients(Transients):
 
 
 def clean_transients(
-    raw: RawTransients, files: Sequence[str] | None = None
+    raw: RawTransients, files: Sequence[str] | None = None, every_row: bool = False
 ) -> tuple[Transients, list[Quarantined], list[str]]:
     """Apply the rules of this module; return transients, what they took out, and remarks.
 
-    files: the file of each curve, [N], for the quarantine
+    files: the file of each curve, [N], for the quarantine; every_row: keep empty curves
     """
     flag = flag_first(
         raw.flag,
@@ -62,7 +62,7 @@ def clean_transients(
     curve = raw.curve
     use = order_epochs(raw.time, curve, flag, raw.band)
     lengths = np.bincount(curve[use], minlength=len(raw))
-    alive = lengths > 0
+    alive = (lengths > 0) | every_row
     columns, notes = known_scalars(raw.columns.filter(pa.array(alive)))
     transients = Transients(
         raw.time[use],

@@ -126,11 +126,15 @@ def trigger_times(
 
 
 def keep_observations(
-    transients: Transients, ledger: Ledger, keep: np.ndarray, reason: str
+    transients: Transients,
+    ledger: Ledger,
+    keep: np.ndarray,
+    reason: str,
+    every_row: bool = False,
 ) -> tuple[Transients, Ledger]:
     """Leave out observations by a choice of the user, and objects of which nothing is left.
 
-    keep: [M] bool. Both count as filtered.
+    keep: [M] bool. Both count as filtered. every_row: such objects stay, as empty curves.
     Raises UserError where nothing is left at all.
     """
     if keep.all():
@@ -138,7 +142,7 @@ def keep_observations(
     if not keep.any():
         raise UserError(f"none of {len(keep)} observations is left: {reason}")
     lengths = np.bincount(transients.curve[keep], minlength=len(transients))
-    alive = lengths > 0
+    alive = (lengths > 0) | every_row
     flat = {name: values[keep] for name, values in transients.flat.items()}
     offsets = np.concatenate([[0], np.cumsum(lengths[alive])]).astype(np.int64)
     columns = transients.columns.filter(pa.array(alive))
@@ -156,14 +160,17 @@ def keep_bands(
     return keep_observations(transients, ledger, keep, f"band is not {', '.join(bands)}")
 
 
-def cut_snr(transients: Transients, ledger: Ledger, snr: float) -> tuple[Transients, Ledger]:
+def cut_snr(
+    transients: Transients, ledger: Ledger, snr: float, every_row: bool = False
+) -> tuple[Transients, Ledger]:
     """Leave out what alert photometry does not have: points of S/N <= `snr`, negative ones too.
 
     snr: 0 keeps forced photometry as it is, non-detections and negative fluxes included.
     """
     if snr <= 0:
         return transients, ledger
-    return keep_observations(transients, ledger, transients.snr > snr, f"S/N not above {snr:g}")
+    keep, reason = transients.snr > snr, f"S/N not above {snr:g}"
+    return keep_observations(transients, ledger, keep, reason, every_row)
 
 
 def quarantine_untriggered(

@@ -9,6 +9,8 @@ same record:
         flux and its error (scaled), see `data.transient_rows`; mask [B, T] bool, True = observed
     batch["metadata"]: values [B, F] and mask [B, F] bool, True = known; only where features > 0
     batch["key"]: [B] random keys, one a row, needed where `train` is true only
+    leaves: the class of each output, for a network that knows sub-types: the probability of a class
+        is the sum over its outputs; () = one output a class
     returns {"logits": [B, N], "embedding": [B, D]} after the last observation, D = latent_width,
         and {"step_logits": [B, T, N]} after each: a step knows nothing of later ones
 
@@ -16,7 +18,7 @@ What padding and unknown metadata hold never matters. The layers act on each ste
 output of a curve cut short is the output at that step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -43,6 +45,7 @@ class Transient(nn.Module):
     latent_width: int = 100
     features: int = 2
     dropout: float = 0.3
+    leaves: Sequence[int] = ()
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
@@ -63,6 +66,7 @@ class Official(nn.Module):
     width: int = 100
     latent_width: int = 100
     features: int = 2
+    leaves: Sequence[int] = ()
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> dict[str, Array]:
@@ -90,9 +94,21 @@ def _classify(
         x = jnp.concatenate([x, beside], axis=-1)
     x = jax.nn.relu(_dense(model.width, "dense_3")(x))
     x = jax.nn.relu(_dense(model.latent_width, "latent")(x))
-    logits = _dense(model.classes, "output")(x)
+    logits = _dense(len(model.leaves) or model.classes, "output")(x)
+    if model.leaves:
+        logits = summed(logits, model.leaves, model.classes)
     # the state is carried over padding: the last slot is that of the last observation
     return {"logits": logits[:, -1], "embedding": x[:, -1], "step_logits": logits}
+
+
+def summed(logits: Array, leaves: Sequence[int], classes: int) -> Array:
+    """Return the logits [..., N] of classes from those of their sub-types [..., len(leaves)].
+
+    A class is as probable as its sub-types together: log sum exp.
+    """
+    members = [[k for k, c in enumerate(leaves) if c == n] for n in range(classes)]
+    columns = [jax.nn.logsumexp(logits[..., jnp.array(m)], axis=-1) for m in members]
+    return jnp.stack(columns, axis=-1)
 
 
 def _dense(width: int, name: str) -> nn.Dense:

@@ -4,7 +4,7 @@ Eleven classes of supernovae and tidal disruptions (`transient_classes`, which s
 on real objects) and active nuclei (`agn`), as ZTF, LSST or YSE see them (`transient_surveys`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,7 @@ def simulate_transients(
             start += len(members)
     if not parts:
         return _of_class(AGN, 1, seed, survey, limit).take(np.zeros(0, np.int64))
-    transients = _join(parts).take(origin)
+    transients = join(parts).take(origin)
     names = pa.array([f"sim-{survey}-{k:06d}" for k in range(n)])
     columns = {"id": names, "star": names}
     columns |= {c: transients.columns[c] for c in transients.columns.column_names}
@@ -94,7 +94,7 @@ def _of_class(label: str, count: int, seed: int, survey: str, limit: float) -> T
         parts.append(_block(label, SURVEYS[survey]._replace(limit=limit), survey, rng))
         found += len(parts[-1])
         block += 1
-    return _join(parts).take(np.arange(count))
+    return join(parts).take(np.arange(count))
 
 
 def _block(label: str, survey: Survey, name: str, rng: np.random.Generator) -> Transients:
@@ -143,7 +143,8 @@ def _crop(transients: Transients) -> Transients:
     return Transients(**flat, offsets=offsets, columns=columns)
 
 
-def _join(parts: list[Transients]) -> Transients:
+def join(parts: Sequence[Transients]) -> Transients:
+    """Put the transients of several simulations one after the other."""
     lengths = np.concatenate([p.lengths for p in parts])
     flat = {name: np.concatenate([p.flat[name] for p in parts]) for name in parts[0].flat}
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
