@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from astro_jax import checkpoint, transient_head
 from astro_jax.errors import UserError, suggest
-from astro_jax.interop import astromcad
+from astro_jax.interop import astrom3, astromcad
 from astro_jax.interop.astromer import load_official
 from astro_jax.models import transient
 from astro_jax.models.astromer import Astromer2, Official
@@ -39,12 +39,17 @@ def load(name: str | Path, step: str = "best", network: str | None = None) -> Ru
 
     name: a run folder; a name of `shipped()`; a file of `save_safetensors`; `macho_a0.zip`, the
         folder it unpacks to, or another checkpoint of ASTROMER (see `interop.astromer`); a Keras
-        file or the archive of AstroMCAD (see `interop.astromcad`)
+        file or the archive of AstroMCAD (see `interop.astromcad`); a safetensors file, or the
+        folder of it, of AstroM3 (see `interop.astrom3`)
     step: of a run folder, "best" (lowest validation RMSE) or "last"
     network: of the archive of AstroMCAD, one of its networks
     Raises UserError where there is no such thing, naming what there is.
     """
     path = Path(name)
+    if astrom3.is_released(path):
+        told, params = astrom3.load_astrom3(path)
+        config = ConfigDict(astrom3.released_config(told))
+        return Run(config, build(config.model), params, 0)
     trained = (path / "config.json").exists() or (path / "checkpoints").is_dir()
     if trained and not (path / "weights.index").exists():
         told = [path / name for name in ("task.json", "calibration.json")]

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from astro_jax import optim
-from astro_jax.interop.astrom3 import from_official, layout, to_official
+from astro_jax.interop.astrom3 import from_official, to_official
+from astro_jax.interop.astrom3_names import layout
 from astro_jax.models.astrom3 import (
     AstroM3,
     ConcatFusion,
