@@ -18,6 +18,7 @@ from astro_jax.errors import STOPPED
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.classification import Scores, scores, summary, vote_windows
 from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
+from astro_jax.pretrain import estimate
 from astro_jax.report import calibration_plot, confusion_plot, text_table, training_plot
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, class_task, keep_facts, resolve_config
@@ -46,6 +47,12 @@ def run_labelled(
     feed: what makes batches of the parts of the task
     """
     check_training(config)
+    if config.dry_run:
+        print(announce(config), flush=True)
+        task = task_of(config)
+        full = resolve_config(config, task.facts)
+        print(f"{task.ledger.summary()}\n{estimate(full, task, feed)}")
+        return 0
     with locked(workdir):
         claim(workdir, json.loads(config.to_json()))
         print(announce(config), flush=True)
@@ -68,6 +75,7 @@ def run_labelled(
             "epochs": round(outcome.control.best_step * config.batch_size / len(task.train), 2),
             "seconds": round(time.perf_counter() - start, 1),
             "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
+            "left_out": {drop.reason: drop.objects for drop in task.ledger.drops},
             **finish(config, task, outcome, workdir),
         }
         training_plot(
@@ -145,7 +153,8 @@ def untrained(config: ConfigDict, task: Task) -> Scores:
         where = Path(folder)
         claim(where, json.loads(full.to_json()))
         keep_facts(where, task.facts)
-        train(full, task.train, task.valid, where)
+        if train(full, task.train, task.valid, where).stopped:
+            raise KeyboardInterrupt  # as in `main`: the same command goes on from there
         probabilities, _ = pooled_outputs(load(where), task.test)
     return scores(probabilities, task.test.arrays["label"], task.facts["classes"], config.seed)
 

@@ -22,7 +22,7 @@ from astro_jax.objectives.reconstruction import reconstruction
 from astro_jax.optim import constant
 from astro_jax.spec import build, spec
 from astro_jax.train import train
-from astro_jax.weights import Run
+from astro_jax.weights import Run, encoder_spec
 from astro_jax.workdir import claim, locked
 
 HAND_MADE = {"features": "astro_jax.data.inputs:hand_made_features"}
@@ -65,7 +65,7 @@ def fit(
         monitor="rmse_hidden",
     )
     config.data = {"workers": 0}
-    config.model = ConfigDict(described.model)
+    config.model = encoder_spec(start) if start else ConfigDict(described.model)
     leaky = bool(described.get("objective", {}).get("leaky", False))
     loss = described.get("objective", {}).get("loss", "window_mean")
     config.objective = spec(
@@ -108,7 +108,7 @@ def fit_classifier(
     curves: CurvesLike,
     labels: Sequence,
     head: ConfigDict | None = None,
-    inputs: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Any] | None = None,
     steps: int = 600,
     batch_size: int = 64,
     rate: float = 1e-3,
@@ -142,10 +142,10 @@ def fit_classifier(
         patience=10,
         monitor="loss",
         classes=classes,
-        inputs=HAND_MADE if head is None else dict(inputs or {}),
+        inputs=dict(HAND_MADE if head is None and inputs is None else inputs or {}),
     )
     config.data = {"workers": 0}
-    encoder = ConfigDict(run.config.model.get("encoder", run.config.model))
+    encoder = encoder_spec(run)
     head = spec(Fusion, classes=0) if head is None else ConfigDict(head)
     head.classes = len(classes)
     config.model = spec(Classifier, encoder=encoder, head=head)
@@ -166,9 +166,10 @@ def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[
     Raises UserError where the numbers differ or fewer than two classes are there.
     """
     given = as_curves(curves)
-    if len(labels) != len(given):
-        raise UserError(f"{len(labels)} labels for {len(given)} curves")
-    texts = [as_label(label) for label in labels]
+    if len(labels) != len(given) or isinstance(labels, str):
+        raise UserError(f"{len(labels)} labels for {len(given)} curves: give one a curve")
+    plain = labels.to_pylist() if hasattr(labels, "to_pylist") else labels  # a column of a table
+    texts = [as_label(label) for label in plain]
     clean, _ = tidy(given)
     rows = np.flatnonzero(np.array([t is not None for t in texts]) & (clean.lengths >= 2))
     classes = sorted({texts[k] for k in rows})

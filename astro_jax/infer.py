@@ -89,6 +89,8 @@ def reconstruct(
 def encoder_of(run: Run) -> Run:
     """Return the encoder of a run with a head as a run of its own; other runs as they are."""
     if "encoder" not in run.params:
+        if "head" in run.params:
+            raise UserError("this run has no encoder: its head reads raw curves; give another run")
         return run
     return run._replace(model=run.model.encoder, params=run.params["encoder"])
 
@@ -150,6 +152,7 @@ def _numeric(kind: pa.DataType) -> bool:
 
 
 def at_least_1(name: str, value: int) -> int:
+    """Return a number; UserError, with its name, where it is below 1."""
     if value < 1:
         raise UserError(f"{name}={value} must be at least 1")
     return value

@@ -1,6 +1,7 @@
 """Predict classes, or a number, with a run that was trained with labels; and the job of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ class Predictions(NamedTuple):
     """What a run with labels says of N curves, in input order.
 
     id: [N]; prediction: [N] class names, or values in the units of the target; probabilities:
-    [N, C] float64 in the order of `classes`, NaN for a curve without a finite observation (its
-    prediction is None); a regression has no classes, and probabilities [N, 0].
+    [N, C] float64 in the order of `classes`; a regression has no classes, and probabilities [N, 0].
+    Of a curve without a finite observation the prediction is None and the probabilities are NaN.
     """
 
     id: list
@@ -62,7 +63,8 @@ def predict(
     full = np.full((len(clean), pooled.shape[1]), np.nan)
     full[some] = pooled
     if "classes" not in run.config:
-        return Predictions(ids, [float(v) for v in full[:, 0]], np.zeros((len(clean), 0)), [])
+        values = [float(v) if s else None for v, s in zip(full[:, 0], some, strict=True)]
+        return Predictions(ids, values, np.zeros((len(clean), 0)), [])
     classes = list(run.config.classes)
     names = [classes[k] if s else None for k, s in zip(np.argmax(full, 1), some, strict=True)]
     return Predictions(ids, names, full, classes)
@@ -79,6 +81,7 @@ def pooled_outputs(
     most = run.config.get("windows", 0) if windows is None else windows
     cut = at_most(consecutive_windows(curves.lengths, run.config.window), most)
     hidden = np.zeros(len(curves.time), bool)
+    curves = replace(curves, arrays={})  # labels are not for the head to see
     curves = with_inputs(curves, run.config.get("inputs", {}), run.config.get("scales", {}))
     name = "logits" if "classes" in run.config else "prediction"
     pieces = [
@@ -102,15 +105,20 @@ def _answers(output: np.ndarray, config: Any) -> np.ndarray:
 
 
 def require_labels(run: Run) -> None:
-    """Raise UserError for a run that was trained without labels."""
+    """Raise UserError for a run that was trained without labels, or on other data than curves."""
     if "classes" not in run.config and "target" not in run.config:
         raise UserError("this run was not trained with labels: train one by configs/classify.py")
+    if "window" not in run.config:
+        raise UserError(
+            "this run does not read curves of one band: train one by configs/classify.py"
+        )
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Write `config.output`: id (and band), prediction, and prob_<class> of every class.
 
-    One row a curve that was read; label columns of the input are not looked at.
+    One row an input row, null where it has no usable observation; label columns of the input are
+    not looked at.
     """
     if not config.init or not config.output:
         raise UserError("predict needs --config.init=RUN and --config.output=FILE.parquet")
@@ -120,12 +128,14 @@ def run(config: ConfigDict, workdir: Path) -> int:
         return transient_prediction.predict_file(config, trained)
     require_labels(trained)
     print(announce(config), flush=True)
-    curves, ledger = load_curves(config)
+    curves, ledger = load_curves(config, every_row=True)
     print(ledger.summary(), flush=True)
     rows = write_parquet(pieces(trained, curves, config), Path(config.output))
     if ledger.rows:
         ledger.write(f"{config.output}.quarantine.csv")
-    print(f"{rows} predictions of step {trained.step} in {config.output}")
+    empty = int((curves.lengths == 0).sum())
+    unknown = f", {empty} of them null: no usable observation" if empty else ""
+    print(f"{rows} predictions of step {trained.step} in {config.output}{unknown}")
     return 0
 
 
@@ -137,11 +147,16 @@ def pieces(trained: Run, curves: Curves, config: ConfigDict) -> Iterator[pa.Tabl
 
 
 def prediction_table(curves: Curves, predicted: Predictions) -> pa.Table:
-    """Return id (and band), prediction and prob_<class> as an Arrow table, in input order."""
+    """Return id (and band), prediction and prob_<class> as an Arrow table, in input order.
+
+    Both are null for a curve that nothing can be said of.
+    """
     kind = pa.string() if predicted.classes else pa.float64()
     keys = [name for name in ("id", "band") if name in curves.columns.column_names]
     table = curves.columns.select(keys)
     table = table.append_column("prediction", pa.array(predicted.prediction, kind))
     for name, column in zip(predicted.classes, predicted.probabilities.T, strict=True):
-        table = table.append_column(f"prob_{name}", pa.array(column, pa.float64()))
+        table = table.append_column(
+            f"prob_{name}", pa.array(column, pa.float64(), from_pandas=True)
+        )
     return table

@@ -9,17 +9,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import raw_inputs, scaled, scaling
-from astro_jax.data.label_maps import Dropped
-from astro_jax.data.labels import Labels, encode_labels, few_labels, label_texts
+from astro_jax.data.inputs import number_column, raw_inputs, scaled, scaling
+from astro_jax.data.label_maps import Dropped, apply_map
+from astro_jax.data.labels import HELD_OUT, Labels, encode_labels, few_labels, label_texts
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
-from astro_jax.data.split import split_by_star, star_position
+from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
-from astro_jax.weights import load
+from astro_jax.weights import ANSWERS, encoder_spec, load
 from astro_jax.workdir import read_json, write_text
 
-HELD_OUT = 0.8  # stars from this position on are for tests (see data.labels)
 TRAIN = 0.65  # stars below this position train a regression, those up to HELD_OUT validate
 TASK = "task.json"
 
@@ -58,21 +57,32 @@ def few_parts(config: ConfigDict) -> Parts:
 
 def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
     """Return the curves of `config.data`, their classes, and the account with what was left out."""
-    data = config.data
+    data, label_map = config.data, named_map(config.data.label_map)
     curves, ledger = load_curves(config)
+    column = label_column(curves, data)
     curves, ledger = cut(curves, ledger, data)
     labels = encode_labels(
         curves,
-        data.label,
+        column,
         minimum=data.min_class,
         without=tuple(data.without),
-        label_map=named_map(data.label_map),
+        label_map=label_map,
     )
-    texts = label_texts(curves, data.label)
+    texts = label_texts(curves, column)
+    mapped = apply_map(texts, label_map)[0] if label_map else texts
+    names = np.array([m or t or "" for m, t in zip(mapped, texts, strict=True)])
     for dropped in labels.dropped:
-        rows = [k for k, text in enumerate(texts) if (text or "") == dropped.name]
+        rows = np.flatnonzero((names == dropped.name) & (labels.codes < 0))
         ledger = ledger.filter(len(rows), int(curves.lengths[rows].sum()), why(data.label, dropped))
-    return curves, labels, ledger
+    left_out = [f"{d.name or 'no label'} {d.count:,} ({d.reason})" for d in labels.dropped]
+    return curves, labels, ledger.note(*([f"left out: {', '.join(left_out)}"] if left_out else []))
+
+
+def label_column(curves: Curves, data: ConfigDict) -> str:
+    """Return the column that holds `data.label`: readers of files call it "label"."""
+    there = curves.columns.column_names
+    renamed = data.path and data.label not in there and "label" in there
+    return "label" if renamed else data.label
 
 
 def why(column: str, dropped: Dropped) -> str:
@@ -102,10 +112,13 @@ def value_task(config: ConfigDict) -> Task:
     if known.sum() < 10:
         raise UserError(f"{int(known.sum())} objects have a usable {config.data.target}: 10 needed")
     curves = curves.with_arrays(target=target.astype(np.float32)).take(known)
-    test = star_position(curves.star) >= HELD_OUT
-    left = curves.take(~test)
-    rows = split_by_star(left.star, TRAIN, HELD_OUT - TRAIN)
-    parts = [left.take(rows["train"]), left.take(rows["valid"]), curves.take(test)]
+    part = np.digitize(star_position(curves.star), [TRAIN, HELD_OUT])
+    parts = [curves.take(part == k) for k in range(3)]
+    if not all(len(part) for part in parts):
+        raise UserError(
+            f"too few stars with a usable {config.data.target}: {len(parts[0])} curves to train, "
+            f"{len(parts[1])} to validate, {len(parts[2])} to test (parts follow from star names)"
+        )
     values = parts[0].arrays["target"].astype(float)
     facts = {
         "target": config.data.target,
@@ -123,11 +136,7 @@ def target_values(curves: Curves, name: str) -> np.ndarray:
     column = name.removeprefix("log_") if log else name
     if column not in columns:
         raise UserError(f"no column '{column}' for config.data.target{suggest(column, columns)}")
-    try:
-        raw = [np.nan if v is None else float(v) for v in curves.columns[column].to_pylist()]
-    except (TypeError, ValueError) as error:
-        raise UserError(f"column '{column}' holds no numbers ({error})") from error
-    values = np.array(raw, float)
+    values = number_column(curves, column)
     if not log:
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,16 +171,16 @@ def encoder_of_init(config: ConfigDict) -> dict[str, Any]:
         raise UserError(
             "no encoder: give --config.init=RUN (a run folder, official weights or shipped weights)"
         )
-    source = json.loads(load(config.init).config.model.to_json())
-    return source.get("encoder", source)
+    return json.loads(encoder_spec(load(config.init), config.init).to_json())
 
 
 def resolve_config(config: ConfigDict, facts: dict[str, Any]) -> ConfigDict:
     """Return the config that the loop trains: with the model and the numbers of the data."""
     full = ConfigDict(json.loads(config.to_json()))
     full.model = ConfigDict(facts["model"])
-    if "classes" in facts:
-        full.classes = facts["classes"]
+    for name in ANSWERS:
+        if name in facts:
+            full[name] = facts[name]
     with full.objective.ignore_type():
         full.objective.update(facts.get("objective", {}))
     if "mean" in facts:

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from astro_jax.workdir import read_json, write_bytes
 
 FAMILIES = {"v0": Official, "astromer2": Astromer2}
 WEIGHTS = (".zip", ".npz", ".index")
+ANSWERS = ("classes", "target")  # keys of a config that say what the outputs of a head mean
 
 
 class Run(NamedTuple):
@@ -139,20 +141,42 @@ def initial_params(config: ConfigDict, model: Any, example: Any, given: Any = No
     """Return what training starts from: `given`, `config.init`'s, or drawn from the seed.
 
     A model with a head takes the encoder of a run without one, and only the encoder of a run whose
-    head has other shapes (another head, other classes), which is said.
+    head is another one or stands for other classes, which is said.
     """
     params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
     if given is None and not config.init:
         return params
-    if "output" in params and given is None:
-        return transient_head.warm_start(config, params, load(config.init))
-    source = load(config.init).params if given is None else given
+    run = None if given is not None else load(config.init)
+    source, told = (given, {}) if run is None else (run.params, run.config)
     name = config.init or "the given run"
+    if "output" in params and run is not None:
+        return transient_head.warm_start(config, params, run)
     if "head" not in params:
         return checkpoint.warm_start(params, source.get("encoder", source), name)
     if "head" in source and checkpoint.fits(params["head"], source["head"]):
-        return checkpoint.warm_start(params, source, name)
-    if "head" in source:
+        if _answers(config) == _answers(told):
+            return checkpoint.warm_start(params, source, name)
+        print(f"the head of {name} stands for other classes: it starts anew")
+    elif "head" in source:
         print(f"the head of {name} has other shapes than config.model.head: it starts anew")
+    if "encoder" not in params:
+        raise UserError(
+            f"config.init={name}: config.model has no encoder to start from it, and its head does "
+            "not fit; leave --config.init out"
+        )
     encoder = source.get("encoder", source)
     return {**params, "encoder": checkpoint.warm_start(params["encoder"], encoder, name)}
+
+
+def _answers(config: Mapping[str, Any] | ConfigDict) -> list:
+    found = [config.get(name) for name in ANSWERS]
+    return [value if isinstance(value, str | None) else list(value) for value in found]
+
+
+def encoder_spec(run: Run, name: str = "this run") -> ConfigDict:
+    """Return the spec of the encoder of a run; UserError for a classifier of raw curves."""
+    model = run.config.model
+    found = model.encoder if "encoder" in model else model
+    if not found:
+        raise UserError(f"{name} has no encoder: its head reads raw curves; give another run")
+    return ConfigDict(found)

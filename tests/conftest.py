@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tiny import PRETRAIN, TINY, environment
+from tiny import CLASSIFY, PRETRAIN, ROOT, TINY, environment, labelled_survey
 
+from astro_jax.data.table import write_table
 from astro_jax.main import main
 
 # Programs compiled by one test, or one process, are there for the next; before jax is imported.
@@ -31,9 +34,53 @@ def compiled(tmp_path_factory) -> dict[str, str]:
     return environment(tmp_path_factory.mktemp("compiled"))
 
 
+@contextmanager
+def hasty() -> Iterator[None]:
+    """Compile in half the time, to slower programs: for runs that take few steps."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def hastily() -> Iterator[None]:
+    """Compile as in `hasty` in the tests of a module."""
+    with hasty():
+        yield
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """Return the folder of a tiny run that has ended."""
     workdir = tmp_path_factory.mktemp("finished") / "tiny"
-    assert main(["main", PRETRAIN, f"--workdir={workdir}", *TINY]) == 0
+    with hasty():
+        assert main(["main", PRETRAIN, f"--workdir={workdir}", *TINY]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory) -> Path:
+    """Return an object table of `labelled_survey`."""
+    path = tmp_path_factory.mktemp("labelled") / "survey.parquet"
+    write_table(labelled_survey(), str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def classify_words(labelled, finished) -> list[str]:
+    """Return the command line of `classified`, without the folder."""
+    config = f"--config={ROOT / 'configs' / 'classify.py'}"
+    return [config, f"--config.init={finished}", f"--config.data.path={labelled}", *CLASSIFY]
+
+
+@pytest.fixture(scope="session")
+def classified(classify_words, tmp_path_factory) -> Path:
+    """Return the folder of a tiny classifier that has ended."""
+    workdir = tmp_path_factory.mktemp("classified") / "run"
+    with hasty():
+        assert main(["main", *classify_words, f"--workdir={workdir}"]) == 0
     return workdir

@@ -1,5 +1,6 @@
 """Runs that are small enough for a test, and a process that runs the command line."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
+
+from astro_jax.data.curves import Curves, from_arrays
 
 ROOT = Path(__file__).parents[1]
 PRETRAIN = f"--config={ROOT / 'configs' / 'pretrain_macho.py'}"
@@ -70,3 +74,50 @@ def toy_curves(count: int, points: int = 60, seed: int = 0) -> list[np.ndarray]:
         mag = 15 + rng.uniform(0.2, 1.0) * np.sin(phase) + 0.02 * rng.normal(size=points)
         curves.append(np.stack([time, mag, np.full(points, 0.02)], axis=1))
     return curves
+
+
+LABELLED = [
+    *(word for word in TINY if ".model." not in word and "simulate" not in word),
+    "--config.steps=12",
+    "--config.eval_every=4",
+    "--config.eval_windows=0",
+]
+CLASSIFY = [*LABELLED, "--config.data.min_class=10", "--config.per_class=10"]
+
+
+def labelled_survey(stars: int = 50, points: int = 40, seed: int = 0) -> Curves:
+    """Return the curves of three classes with so many stars each, shuffled, and a few others.
+
+    fast, slow and flat differ in period and amplitude; 3 stars are "rare", 2 have no label. Ids
+    are beyond what a float64 can hold; period, ra, dec, n_obs and label are columns.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = {"fast": (0.4, 0.5), "slow": (150.0, 0.5), "flat": (1.0, 0.0), "rare": (9.0, 1.0)}
+    labels = [*("fast", "slow", "flat") * stars, *["rare"] * 3, None, None]
+    curves, periods = [], []
+    for label in labels:
+        period, amplitude = kinds[label or "rare"]
+        period *= rng.uniform(0.8, 1.25)
+        time = 50_000 + np.sort(rng.uniform(0, 400, points))
+        mag = 15 + amplitude * np.sin(2 * np.pi * time / period) + 0.02 * rng.normal(size=points)
+        curves.append(np.stack([time, mag, np.full(points, 0.02)], axis=1))
+        periods.append(period if amplitude else None)
+    order = rng.permutation(len(curves))
+    return from_arrays(
+        [curves[k] for k in order],
+        ids=(2**53 + 1 + 2 * order).tolist(),
+        label=[labels[k] for k in order],
+        period=[periods[k] for k in order],
+        ra=rng.uniform(0, 360, len(order)),
+        dec=rng.uniform(-90, 90, len(order)),
+        n_obs=np.full(len(order), points, np.int32),
+    )
+
+
+def config_of(name: str) -> ConfigDict:
+    """Return the config of "classify:mlp_att" and the like."""
+    stem, _, variant = name.partition(":")
+    where = importlib.util.spec_from_file_location(stem, ROOT / "configs" / f"{stem}.py")
+    module = importlib.util.module_from_spec(where)
+    where.loader.exec_module(module)
+    return module.get_config(variant) if variant else module.get_config()

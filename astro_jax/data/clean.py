@@ -126,17 +126,17 @@ def known_errors(magerr: np.ndarray) -> np.ndarray:
 
 
 def clean(
-    raw: Raw, files: Sequence[str] | None = None
+    raw: Raw, files: Sequence[str] | None = None, every_row: bool = False
 ) -> tuple[Curves, list[Quarantined], list[str]]:
     """Apply the rules of this module; return curves, what they took out, and remarks.
 
-    files: the file of each curve, [N], for the quarantine
+    files: the file of each curve, [N], for the quarantine; every_row: keep empty curves
     """
     curve = np.repeat(np.arange(len(raw)), np.diff(raw.offsets))
     flag = flag_values(raw)
     use = order_epochs(raw.time, curve, flag)
     lengths = np.bincount(curve[use], minlength=len(raw))
-    alive = lengths > 0
+    alive = (lengths > 0) | every_row
     magerr = known_errors(raw.magerr[use])
     unknown = int(np.sum(np.isnan(magerr) & ~np.isnan(raw.magerr[use])))
     notes = [f"{unknown:,} errors that are not positive or a sentinel: set to unknown"]

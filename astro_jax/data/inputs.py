@@ -1,17 +1,20 @@
 """What a head sees of a curve beside its photometry: arrays such as hand-made features.
 
-`config.inputs` names them: {"features": "module:function"}, each a function of `Curves` that
-returns numbers [N, F], and nothing of the curve but its photometry goes in.  They are scaled by
-statistics of the training curves, which the run keeps.
+`config.inputs` names them: {"features": "module:function"}, or a spec that builds such a function
+of `Curves`, which returns numbers [N, F].  Nothing of the curve but its photometry goes in, unless
+a config names columns by `features_and_columns`: then a prediction needs them too.  The numbers are
+scaled by statistics of the training curves, which the run keeps; what is unknown (NaN) becomes 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.spec import resolve
+from astro_jax.errors import UserError, suggest
+from astro_jax.spec import build, resolve
 
 LARGEST = 5.0  # of a scaled value: the tails of features are long
 
@@ -27,26 +30,61 @@ def hand_made_features(curves: Curves) -> np.ndarray:
     return values[:, [k for k, name in enumerate(names) if name != "median_mag"]]
 
 
+def features_and_columns(names: Sequence[str]) -> Callable[[Curves], np.ndarray]:
+    """Return a function of curves to `hand_made_features` and the columns `names`, [N, F + C].
+
+    For a config: inputs = {"features": spec(features_and_columns, names=("period",))}.
+    """
+
+    def both(curves: Curves) -> np.ndarray:
+        columns = [number_column(curves, name) for name in names]
+        return np.column_stack([hand_made_features(curves), *columns])
+
+    return both
+
+
+def number_column(curves: Curves, name: str) -> np.ndarray:
+    """Return a column as numbers, [N] float64, NaN where null; UserError where it is none."""
+    there = curves.columns.column_names
+    if name not in there:
+        raise UserError(
+            f"the curves lack the column '{name}', which is needed{suggest(name, there)}"
+        )
+    try:
+        values = [np.nan if v is None else float(v) for v in curves.columns[name].to_pylist()]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"column '{name}' holds no numbers ({error})") from error
+    return np.array(values, float)
+
+
 def scaling(values: np.ndarray) -> dict[str, list[float]]:
-    """Return median and spread (a normal's sigma from the quartiles, else 1) of columns [N, F]."""
-    low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
-    spread = (high - low) / 1.349
-    spread = np.where(spread > 0, spread, np.where(values.std(0) > 0, values.std(0), 1.0))
+    """Return median and spread (a normal's sigma from the quartiles, else 1) of columns [N, F].
+
+    NaN counts nowhere; a column without any number has median 0 and spread 1.
+    """
+    values = np.where(np.isfinite(values).any(0), values, np.zeros((), values.dtype))
+    low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=0)
+    std, spread = np.nanstd(values, axis=0), (high - low) / 1.349
+    spread = np.where(spread > 0, spread, np.where(std > 0, std, 1.0))
     return {"median": middle.tolist(), "spread": spread.tolist()}
 
 
 def scaled(values: np.ndarray, scale: Mapping[str, Any]) -> np.ndarray:
-    """Return (values - median) / spread within -5 .. 5, [N, F] float32."""
+    """Return (values - median) / spread within -5 .. 5, [N, F] float32; 0 where NaN."""
     z = (values - np.asarray(scale["median"])) / np.asarray(scale["spread"])
-    return np.clip(z, -LARGEST, LARGEST).astype(np.float32)
+    return np.clip(np.where(np.isnan(z), 0.0, z), -LARGEST, LARGEST).astype(np.float32)
 
 
-def raw_inputs(curves: Curves, inputs: Mapping[str, str]) -> dict[str, np.ndarray]:
+def raw_inputs(curves: Curves, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the arrays that `config.inputs` names, unscaled."""
-    return {name: np.asarray(resolve(target)(curves)) for name, target in inputs.items()}
+    return {name: np.asarray(_function(value)(curves)) for name, value in inputs.items()}
 
 
-def with_inputs(curves: Curves, inputs: Mapping[str, str], scales: Mapping[str, Any]) -> Curves:
+def _function(described: Any) -> Callable[[Curves], np.ndarray]:
+    return build(described) if isinstance(described, Mapping | ConfigDict) else resolve(described)
+
+
+def with_inputs(curves: Curves, inputs: Mapping[str, Any], scales: Mapping[str, Any]) -> Curves:
     """Return the curves with the scaled arrays that `config.inputs` names."""
     raw = raw_inputs(curves, inputs)
     return curves.with_arrays(**{name: scaled(raw[name], scales[name]) for name in raw})

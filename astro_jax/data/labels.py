@@ -168,7 +168,7 @@ def check_size(name: str, count: int, per_class: int | None) -> None:
     """Warn of a class with fewer labels than asked for; refuse fewer than 5."""
     if count < SMALLEST:
         raise UserError(
-            f"class '{name}' has {count} labels besides the test part; at least {SMALLEST} are "
+            f"class '{name}' has {count} labels to train and validate on; at least {SMALLEST} are "
             "needed: leave it out by name or raise the minimum of objects a class"
         )
     if per_class is not None and count < per_class:

@@ -48,12 +48,15 @@ def read_survey(
     fields: Sequence | None = None,
     time_format: str | None = None,
     columns: Mapping[str, str] | None = None,
+    every_row: bool = False,
 ) -> tuple[Curves, Ledger]:
     """Read one file, a glob or a folder (with all below it) into clean curves, and their account.
 
     format: a name of `formats.NAMES`, else each file is recognised on its own
     band: band or bands to keep; fields: MACHO fields to keep, the first number of an id
     time_format: origin of the times (`origin.OFFSETS`); columns: role -> column, by hand
+    every_row: keep rows without a usable observation, as empty curves, and rows whose key is
+        unknown or repeated: to say something of every row
     Raises UserError where nothing matches the path, a choice names what is not there, the origin
     of times is open, or nothing usable remains.
     """
@@ -72,11 +75,12 @@ def read_survey(
     ledger = opening(len(raw) + sum(r.objects for r in lost), len(raw.time))
     ledger = ledger.note(*notes, *raw.notes).quarantine(lost)
     raw, origin, ledger = select(raw, origin, ledger, as_bands(band), fields)
-    raw, origin, rows = quarantine_rows(raw, origin)
-    ledger = ledger.quarantine(rows)
-    curves, rows, remarks = clean(raw, origin)
+    if not every_row:
+        raw, origin, rows = quarantine_rows(raw, origin)
+        ledger = ledger.quarantine(rows)
+    curves, rows, remarks = clean(raw, origin, every_row)
     ledger = ledger.quarantine(rows).note(*remarks)
-    if not len(curves):
+    if not len(curves.time):
         raise UserError(nothing_usable(path, ledger.rows))
     return curves, ledger
 

@@ -49,17 +49,24 @@ def announce(config: ConfigDict) -> str:
     )
 
 
-def load_curves(config: ConfigDict) -> tuple[Curves, Ledger]:
-    """Read the survey at `config.data.path`, or simulate one where there is no path."""
+def load_curves(config: ConfigDict, every_row: bool = False) -> tuple[Curves, Ledger]:
+    """Read the survey at `config.data.path`, or simulate one where there is no path.
+
+    every_row: see `read_survey`
+    """
     data = config.data
     if data.path:
+        columns = {role: name for role, name in data.columns.items() if name}
+        if data.get("label", "label") != "label":
+            columns["label"] = data.label
         return read_survey(
             data.path,
             format=data.format or None,
             band=data.band or None,
             fields=tuple(data.fields) or None,
             time_format=data.time_format or None,
-            columns={role: name for role, name in data.columns.items() if name},
+            columns=columns,
+            every_row=every_row,
         )
     curves = simulate_survey(data.simulate.stars, config.seed, data.simulate.survey)
     ledger = opening(len(curves), len(curves.time))

@@ -144,6 +144,8 @@ def scalar_columns(
         if name in lists or pa.types.is_nested(table[name].type):
             continue
         role = known.get(name, name)
+        if name not in known and name in known.values():
+            continue  # another column was named for what this one is called
         read = {"id": typed_ids, "band": as_text}.get(role, plain)
         found[role] = read(table[name])
     return found
@@ -183,12 +185,14 @@ def split_bands(raw: Raw, band: pa.Array) -> Raw:
     starts = np.flatnonzero(np.concatenate([[True], np.diff(key[order]) != 0])[: len(key)])
     empty = np.flatnonzero(np.diff(raw.offsets) == 0)
     rows = np.concatenate([curve[order[starts]], empty])
-    bands = band.take(pa.array(order[starts]))
-    columns = raw.columns.take(pa.array(rows))
-    columns = columns.append_column(
-        "band", pa.concat_arrays([bands, pa.nulls(len(empty), pa.string())])
+    lengths = np.concatenate([np.diff(np.append(starts, len(key))), np.zeros_like(empty)])
+    bands = pa.concat_arrays(
+        [band.take(pa.array(order[starts])), pa.nulls(len(empty), pa.string())]
     )
-    offsets = np.concatenate([starts, np.full(len(empty) + 1, len(key))]).astype(np.int64)
+    place = np.argsort(rows, kind="stable")
+    columns = raw.columns.take(pa.array(rows[place]))
+    columns = columns.append_column("band", bands.take(pa.array(place)))
+    offsets = np.concatenate([[0], np.cumsum(lengths[place])]).astype(np.int64)
     return replace(
         raw,
         time=raw.time[order],

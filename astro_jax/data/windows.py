@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from astro_jax.data.curves import Curves
+from astro_jax.errors import UserError
 
 
 class Windows(NamedTuple):
@@ -38,6 +39,8 @@ def official_windows(lengths: np.ndarray, window: int) -> Windows:
 
 def at_most(windows: Windows, most: int) -> Windows:
     """Return at most `most` windows of each curve, evenly spaced over it (0 = all)."""
+    if most < 0:
+        raise UserError(f"windows={most} must be at least 0 (0: all windows of a curve)")
     if not most:
         return windows
     count = np.bincount(windows.curve, minlength=1)

@@ -123,6 +123,8 @@ class Fusion(nn.Module):
         self, photometry: Photometry, encoded: Record, keys: Array | None
     ) -> dict[str, Array]:
         """Classify by embedding and features; see the module's docstring."""
+        if "features" not in encoded:
+            raise UserError("the head Fusion needs `inputs` with features; see data.inputs")
         mask, embedding = photometry["mask"], encoded["embedding"]
         pooled = jnp.concatenate(
             [mean_vector(embedding, mask), max_vector(embedding, mask)], axis=-1
