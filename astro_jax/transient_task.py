@@ -99,6 +99,8 @@ def resolved(config: ConfigDict, classes: list[str], base: Run | None) -> dict[s
     rows = json.loads(ConfigDict(source.rows).to_json())
     metadata = list(source.metadata)
     model = json.loads(ConfigDict(source.model).to_json())
+    if "redshift" in model:
+        model["redshift"] = metadata.index("redshift") if "redshift" in metadata else -1
     kept = None if base is None else kept_outputs(base, classes, config.head)
     model |= {
         "classes": len(classes),

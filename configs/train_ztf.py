@@ -48,7 +48,7 @@ def base_config() -> ConfigDict:
     )
     config.data = defaults.transients(("ztf",), 12000)
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
-    config.model = spec(Transient, classes=0, width=100, latent_width=100, dropout=0.3)
+    config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
     config.objective = spec(
         transient_classification, class_weights=(), steps="all", augment=spec(noise_and_gaps)
     )

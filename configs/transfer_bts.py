@@ -73,7 +73,7 @@ def _frozen(rules: tuple):
 def _direct(config: ConfigDict) -> None:
     """Train from the seed: a fair baseline, with the time that it needs."""
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
-    config.model = spec(Transient, classes=0, width=100, latent_width=100, dropout=0.3)
+    config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
     config.steps, config.patience = 1000, 40
     config.optimizer.schedule.rate = 1e-3
 

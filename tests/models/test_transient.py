@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astro_jax.models.transient import Official, Transient, keep_features
+from astro_jax.data.simulate.transient_light import distance_modulus
+from astro_jax.models.transient import Official, Transient, keep_features, log_distance, summed
+from astro_jax.nn.running import COLUMNS
 from astro_jax.optim import path_name
 
 T = 24
@@ -53,15 +55,18 @@ def paths(model):
 # Public names and sizes
 
 
-GRUS = {
-    f"{gru}/{leaf}": shape
-    for gru, inputs in (("gru_1", 4), ("gru_2", 100))
-    for leaf, shape in (
-        ("kernel", (inputs, 300)),
-        ("recurrent_kernel", (100, 300)),
-        ("bias", (2, 300)),
-    )
-}
+def grus(told):
+    return {
+        f"{gru}/{leaf}": shape
+        for gru, inputs in (("gru_1", told), ("gru_2", 100))
+        for leaf, shape in (
+            ("kernel", (inputs, 300)),
+            ("recurrent_kernel", (100, 300)),
+            ("bias", (2, 300)),
+        )
+    }
+
+
 DENSE = {
     "dense_1": (100, 100),
     "metadata": (4, 10),
@@ -71,18 +76,18 @@ DENSE = {
 }
 
 
-def expected(**changes):
+def expected(told=4, **changes):
     dense = {name: shape for name, shape in (DENSE | changes).items() if shape}
     kernels = {f"{name}/kernel": shape for name, shape in dense.items()}
-    return GRUS | kernels | {f"{name}/bias": shape[1:] for name, shape in dense.items()}
+    return grus(told) | kernels | {f"{name}/bias": shape[1:] for name, shape in dense.items()}
 
 
 def test_parameter_paths_and_shapes_are_public():
-    assert paths(Transient(classes=12)) == expected()
+    assert paths(Transient(classes=12)) == expected(told=4 + COLUMNS + 4)
     assert paths(Official()) == expected(metadata=(2, 10))
-    without = expected(metadata=None, dense_3=(100, 100))
-    assert paths(Transient(classes=12, features=0)) == without
-    assert paths(Official(features=0)) == without
+    without = {"metadata": None, "dense_3": (100, 100)}
+    assert paths(Transient(classes=12, features=0)) == expected(told=4 + COLUMNS, **without)
+    assert paths(Official(features=0)) == expected(**without)
 
 
 def test_the_published_number_of_parameters():
@@ -194,3 +199,33 @@ def test_the_rate_of_the_dropout():
     assert kept.shape == (4000, 2)
     np.testing.assert_allclose(kept.mean(0), 0.7, atol=0.03)
     assert abs(np.corrcoef(np.asarray(kept, float).T)[0, 1]) < 0.05
+
+
+def test_the_distance_is_that_of_the_cosmology_within_five_per_cent():
+    z = np.array([0.005, 0.02, 0.06, 0.2, 0.5, 1.0])
+    true = 10 ** (distance_modulus(z) / 5)
+    ratio = np.exp(log_distance(z)) / (true / true[2])
+    assert np.abs(ratio - 1).max() < 0.05
+
+
+# Sub-types
+
+
+def test_a_class_is_as_probable_as_its_sub_types_together():
+    logits = jnp.array([[0.3, -1.0, 2.0, 0.1]])
+    p = np.asarray(jax.nn.softmax(logits))[0]
+    q = np.asarray(jax.nn.softmax(summed(logits, (1, 0, 1, 0), 2)))[0]
+    np.testing.assert_allclose(q, [p[1] + p[3], p[0] + p[2]], rtol=1e-5)
+
+
+def test_a_network_with_sub_types_says_the_sums():
+    fine = Transient(classes=4, width=8, latent_width=6, features=0)
+    coarse = Transient(classes=2, width=8, latent_width=6, features=0, leaves=(0, 1, 1, 0))
+    batch = make_batch()
+    params = jax.jit(fine.init)(jax.random.key(0), batch)["params"]
+    assert paths(coarse) == paths(fine)
+    p, q = (
+        np.asarray(jax.nn.softmax(jax.jit(model.apply)({"params": params}, batch)["step_logits"]))
+        for model in (fine, coarse)
+    )
+    np.testing.assert_allclose(q[..., 0], p[..., 0] + p[..., 3], rtol=1e-4)
