@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
 from astro_jax.data.pipeline import WINDOWS, Feed
 from astro_jax.data.source import announce
+from astro_jax.data.table import write_parquet
 from astro_jax.errors import STOPPED
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.classification import Scores, scores, summary, vote_windows
@@ -112,9 +112,7 @@ def write_predictions(path: Path, test: Curves, probabilities: np.ndarray, class
     ids = test.columns["id"].to_pylist()
     table = prediction_table(test, Predictions(ids, names, probabilities, classes))
     truth = [[classes[k] for k in test.arrays["label"]]]
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table.append_column("label", truth), temporary)
-    temporary.replace(path)
+    write_parquet(table.append_column("label", truth), str(path))
 
 
 def baselines(config: ConfigDict, task: Task, trained: Run) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from astro_jax.classify import run_labelled
 from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
+from astro_jax.data.table import write_parquet
 from astro_jax.evals.baselines import forest_regressor, line_through
-from astro_jax.prediction import pooled_outputs
+from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
 from astro_jax.report import scatter_plot, text_table
 from astro_jax.supervised import Task, value_task
 from astro_jax.train import Outcome
@@ -25,10 +26,15 @@ def run(config: ConfigDict, workdir: Path) -> int:
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
-    """Score the best step on the test stars, beside the baselines, and draw."""
+    """Score the best step on the test stars, beside the baselines; draw and write predictions."""
     truth = task.test.arrays["target"].astype(float)
     predicted = pooled_outputs(load(workdir), task.test)[0][:, 0]
     told = {"target": task.facts["target"], "model": errors(predicted, truth)}
+    record = Predictions(
+        task.test.columns["id"].to_pylist(), predicted, np.zeros((len(truth), 0)), []
+    )
+    table = prediction_table(task.test, record).append_column("target", [truth])
+    write_parquet(table, str(workdir / "test_predictions.parquet"))
     scatter_plot(workdir / "predicted.png", truth, predicted, task.facts["target"], workdir.name)
     return {**told, **(baselines(config, task) if config.baselines else {})}
 

@@ -1,20 +1,26 @@
 """Training from Python."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from ml_collections import ConfigDict
-from tiny import toy_curves
+from tiny import labelled_survey, toy_curves
 
 import astro_jax
 from astro_jax.checkpoint import latest_step
 from astro_jax.data.table import to_table
 from astro_jax.errors import UserError
-from astro_jax.fitting import fit, usable
-from astro_jax.infer import as_curves, reconstruct
+from astro_jax.fitting import fit, fit_classifier, usable
+from astro_jax.infer import as_curves, encode, reconstruct
 from astro_jax.models.astromer import Smoother
+from astro_jax.models.classifier import Classifier, Lstm, MlpAtt
+from astro_jax.prediction import predict
 from astro_jax.spec import spec
 from astro_jax.summary import read_metrics
+from astro_jax.tree import flatten
+from astro_jax.weights import Run, load, save_safetensors
 
+pytestmark = pytest.mark.usefixtures("hastily")
 TRAIN, VALID = toy_curves(24, seed=1), toy_curves(16, seed=2)
 SMALL = ConfigDict({"model": spec(Smoother, width=16, heads=2, ffn=16, blocks=1)})
 OPTIONS = {"batch_size": 8, "window": 32}
@@ -88,3 +94,82 @@ def test_unusable_curves_are_left_out_and_none_is_an_error():
 def test_a_wrong_number_is_a_user_error(wrong):
     with pytest.raises(UserError):
         fit(SMALL, TRAIN, VALID, **wrong)
+
+
+# Classifiers
+
+SURVEY = labelled_survey(12)
+LABELS = SURVEY.columns["label"].to_pylist()
+LABELS_OF_TWO = ["flat" if label == "flat" else "other" for label in LABELS]
+FEW = {"steps": 4, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def classifier(finished):
+    known = [label if label != "rare" else None for label in LABELS]
+    return fit_classifier(load(finished), to_table(SURVEY), known, **FEW)
+
+
+def test_a_classifier_is_a_run_that_predicts(classifier, finished):
+    assert classifier.config.classes == ["fast", "flat", "slow"]
+    told = predict(classifier, to_table(SURVEY))
+    assert told.probabilities.shape == (len(SURVEY), 3) and told.classes == ["fast", "flat", "slow"]
+    ours = flatten(classifier.params["encoder"])
+    source = flatten(load(finished).params)
+    assert all(ours[name].tobytes() == source[name].tobytes() for name in source)
+
+
+def test_arrays_and_a_column_of_labels_give_the_same(classifier, finished, tmp_path):
+    """The star of an array is its number, so ids that are numbers in order give the same parts."""
+    table = to_table(SURVEY)
+    curves = [SURVEY.curve(k) for k in range(len(SURVEY))]
+    numbered = table.set_column(0, "id", [list(range(len(SURVEY)))])
+    known = pa.array([label if label != "rare" else None for label in LABELS])
+    ours = fit_classifier(load(finished), curves, known, workdir=tmp_path / "run", **FEW)
+    theirs = fit_classifier(load(finished), numbered, np.array(known.to_pylist()), **FEW)
+    told = predict(ours, curves)
+    np.testing.assert_array_equal(predict(theirs, curves).probabilities, told.probabilities)
+    assert np.abs(predict(classifier, curves).probabilities - told.probabilities).max() > 0
+    save_safetensors(ours, tmp_path / "x.safetensors")
+    for place in (tmp_path / "x.safetensors", tmp_path / "run"):
+        again = predict(load(place), curves)
+        np.testing.assert_array_equal(again.probabilities, told.probabilities)
+        assert again.prediction == told.prediction
+
+
+def test_another_head_and_a_trained_encoder(classifier, finished):
+    """From a classifier its encoder is taken; a head without features takes none."""
+    head = spec(MlpAtt, classes=0, layers=(8,))
+    run = fit_classifier(classifier, SURVEY, LABELS_OF_TWO, head=head, train_encoder=True, **FEW)
+    assert run.config.classes == ["flat", "other"] and run.model.head.layers == (8,)
+    before, after = flatten(load(finished).params), flatten(run.params["encoder"])
+    assert np.abs(after["embed/kernel"] - before["embed/kernel"]).max() > 0
+    assert predict(run, SURVEY).probabilities.shape == (len(SURVEY), 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:5], "5 labels for 41 curves"),
+        ([None] * 41, "needs two classes; the labels hold none"),
+        (["a"] * 41, r"two classes; the labels hold \['a'\]"),
+        (["a"] * 38 + ["b"] * 3, "class 'b' has 3 labels to train and validate on; at least 5"),
+    ],
+)
+def test_labels_that_cannot_be_fitted_are_errors(finished, labels, message):
+    with pytest.raises(UserError, match=message):
+        fit_classifier(load(finished), SURVEY, labels, **FEW)
+
+
+def test_a_classifier_of_raw_curves_has_no_encoder_to_give(finished):
+    head = Lstm(classes=2, width=4)
+    model = spec(Classifier, encoder=None, head=spec(Lstm, classes=2))
+    run = Run(ConfigDict({"model": model, "window": 32}), Classifier(None, head), {"head": {}}, 0)
+    for use in (lambda: fit_classifier(run, SURVEY, LABELS_OF_TWO), lambda: encode(run, SURVEY)):
+        with pytest.raises(UserError, match="has no encoder"):
+            use()
+
+
+def test_fitting_goes_on_from_the_encoder_of_a_classifier(classifier, tmp_path):
+    run = fit(classifier, TRAIN, VALID, epochs=1, workdir=tmp_path, **OPTIONS)
+    assert type(run.model).__name__ == "Smoother" and "head" not in run.params
