@@ -1,6 +1,6 @@
 """A run and curves in, arrays out: encode, reconstruct."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
 from astro_jax.data.windows import (
     Windows,
+    at_most,
     consecutive_windows,
     gather_windows,
     official_windows,
     window_index,
 )
 from astro_jax.errors import UserError, suggest
+from astro_jax.models.astromer import Record, summary_vector
 from astro_jax.parallel import on_cpu
 from astro_jax.weights import Run
 
+Pick = Callable[[Record, Mapping], jax.Array]
 CurvesLike = Sequence[np.ndarray] | Curves | pa.Table | str | Path
 
 
@@ -84,6 +87,33 @@ def reconstruct(
     ]
     magnitudes = _split([np.zeros(0, np.float32), *pieces], windows, len(clean))
     return [_untidy(*m) for m in zip(magnitudes, places, strict=True)]
+
+
+def curve_vectors(
+    run: Run, curves: CurvesLike, windows: int = 4, batch_size: int | None = None
+) -> np.ndarray:
+    """Return one vector a curve, [N, V] float32: the mean of `summary_vector` over its windows.
+
+    windows: of a curve at most, evenly spaced; 0 = all.  0 for a curve without a finite point.
+    """
+    run = encoder_of(run)
+    clean, _ = tidy(as_curves(curves))
+    cut = at_most(consecutive_windows(clean.lengths, run.config.window), windows)
+    hidden = np.zeros(len(clean.time), bool)
+    pieces = [
+        output
+        for _, _, output in outputs(
+            run, _summary, clean, hidden, cut, run.config.window, batch_size
+        )
+    ]
+    vectors = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
+    total = np.zeros((len(clean), vectors.shape[1]), np.float32)
+    np.add.at(total, cut.curve, vectors)
+    return total / np.maximum(np.bincount(cut.curve, minlength=len(clean)), 1)[:, None]
+
+
+def _summary(record: Record, batch: Mapping) -> jax.Array:
+    return summary_vector(record, batch["photometry"]["mask"])
 
 
 def encoder_of(run: Run) -> Run:
@@ -160,7 +190,7 @@ def at_least_1(name: str, value: int) -> int:
 
 def outputs(
     run: Run,
-    name: str,
+    name: str | Pick,
     curves: Curves,
     hidden: np.ndarray,
     windows: Windows,
@@ -169,7 +199,8 @@ def outputs(
 ) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
     """Yield photometry, mean of the visible magnitudes (NaN if none) and an output, by batches.
 
-    name: of the output in the record that the model returns; no other is computed.
+    name: of the output in the record that the model returns, or a function of record and batch;
+        nothing else is computed.
     """
     usual = 16 if on_cpu() else 1024
     batch_size = at_least_1("batch_size", usual if batch_size is None else batch_size)
@@ -198,8 +229,9 @@ def _centre(photometry: dict[str, np.ndarray]) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _compiled(model: Any, name: str) -> Callable:
-    return jax.jit(lambda params, batch: model.apply({"params": params}, batch)[name])
+def _compiled(model: Any, name: str | Pick) -> Callable:
+    pick = name if callable(name) else lambda record, batch: record[name]
+    return jax.jit(lambda params, batch: pick(model.apply({"params": params}, batch), batch))
 
 
 def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:

@@ -13,9 +13,9 @@ from astro_jax.data.curves import from_arrays
 from astro_jax.data.table import to_table
 from astro_jax.data.windows import consecutive_windows, gather_windows
 from astro_jax.errors import UserError
-from astro_jax.infer import encode, reconstruct
+from astro_jax.infer import curve_vectors, encode, reconstruct
 from astro_jax.models.astromer import Astromer2, Official, Paper, Smoother
-from astro_jax.weights import Run
+from astro_jax.weights import Run, load
 
 MODELS = {
     "smoother": Smoother(width=WIDTH, heads=2, ffn=16, blocks=2),
@@ -256,3 +256,21 @@ def test_the_model_itself_can_be_applied(finished, curves):
     output = run.model.apply({"params": run.params}, {"photometry": photometry}, train=False)
     assert output["embedding"].shape == (*photometry["mask"].shape, WIDTH)
     assert output["reconstruction"].shape == photometry["mask"].shape
+
+
+def test_one_vector_a_curve_is_the_mean_over_its_windows(finished):
+    run = load(finished)
+    curves = toy_curves(3, 70)  # windows of 32, 32, 6
+    vectors = curve_vectors(run, curves, windows=0)
+    assert vectors.shape == (3, 2 * 16 + 70 + 1)  # two layers, the evidence, the logarithm
+    assert np.isfinite(vectors).all()
+    parts = [curve_vectors(run, [curves[0][a:b]]) for a, b in ((0, 32), (32, 64), (64, 70))]
+    np.testing.assert_allclose(vectors[0], np.concatenate(parts).mean(0), atol=2e-5)
+    np.testing.assert_allclose(vectors[:, -1], np.log([32, 32, 6]).mean(), rtol=1e-6)
+    one = np.asarray(encode(run, [curves[0][:32]])[0]).mean(0)
+    np.testing.assert_allclose(parts[0][0, 16:32], one, atol=1e-5)
+
+
+def test_a_curve_without_a_finite_point_has_the_vector_zero(finished):
+    curves = [toy_curves(1)[0], np.full((3, 2), np.nan)]
+    assert not curve_vectors(load(finished), curves)[1].any()

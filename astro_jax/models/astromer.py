@@ -6,7 +6,8 @@ Every variant is called with the same batch and returns the same record:
         and error (0 = unknown error); mask [B, T] bool, True = observed; optionally hidden [B, T]
         bool, True = the magnitude is to be predicted and must not be used
     returns {"embedding": [B, T, D], "reconstruction": [B, T] centred magnitudes, "layers": tuple of
-        [B, T, D], the input embedding and the output of each block}
+        [B, T, D], the input embedding and the output of each block}; `Smoother` also "evidence"
+        [B, J], see `nn.heads.EvidenceReadout`
 
 What padding holds never matters (except in `Official`, where padding is attended to, as there):
 it is set to zero on the way in.
@@ -35,6 +36,18 @@ def unpack(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
     times = jnp.where(mask, photometry["times"], 0.0)
     values = jnp.where(mask[..., None], photometry["values"], 0.0)
     return times, values[..., 0], values[..., 1], mask, hidden
+
+
+def summary_vector(record: Record, mask: Array) -> Array:
+    """Return what an encoder says of a window in one vector, [B, V].
+
+    The means over the observations of the input embedding and the output of each block, the
+    evidence, where the encoder has it, and the logarithm of the number of observations.
+    """
+    count = jnp.maximum(mask.sum(-1, keepdims=True), 1).astype(jnp.float32)
+    means = [(x * mask[..., None]).sum(1) / count for x in record["layers"]]
+    more = [record["evidence"]] if "evidence" in record else []
+    return jnp.concatenate([*means, *more, jnp.log(count)], axis=-1)
 
 
 class Official(nn.Module):
@@ -156,10 +169,14 @@ class Smoother(nn.Module):
             bias = kernel_bias(times, scales[i]) + keys
             x = PreNormBlock(self.heads, self.ffn, name=f"block_{i}")(x, bias)
             layers.append(x)
-        smooth = EvidenceReadout(name="readout")(x, mag / scale, times, visible)
+        smooth, evidence = EvidenceReadout(name="readout")(x, mag / scale, times, visible)
         correction = Decoder(nn.initializers.zeros, name="decoder")(x)
-        reconstruction = (smooth + correction) * scale
-        return {"embedding": x, "reconstruction": reconstruction, "layers": tuple(layers)}
+        return {
+            "embedding": x,
+            "reconstruction": (smooth + correction) * scale,
+            "layers": tuple(layers),
+            "evidence": evidence,
+        }
 
     def _log_scales(self, key: Array, shape: tuple[int, int]) -> Array:
         blocks, heads = shape

@@ -51,19 +51,21 @@ class EvidenceReadout(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, mag: Array, times: Array, visible: Array) -> Array:
+    def __call__(self, x: Array, mag: Array, times: Array, visible: Array) -> tuple[Array, Array]:
         """Return magnitudes [B, T] from embeddings [B, T, D] and what is visible [B, T].
 
-        mag: centred, in units of the scatter of the visible ones.
+        mag: centred, in units of the scatter of the visible ones.  Also returns the evidence of
+        each process relative to the best, in nats an observation, [B, J]: on which time scales, how
+        smoothly and how noisily the star varies.
         """
         parts = [posterior(times, mag, visible, kernels) for kernels in KERNELS]
         mean, evidence = (
             jax.lax.stop_gradient(jnp.concatenate(part, -1)) for part in zip(*parts, strict=True)
         )
-        count = evidence.shape[-1]
         x = nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name="norm")(x)
-        local = nn.Dense(count, kernel_init=nn.initializers.zeros, name="weights")(x)
+        local = nn.Dense(evidence.shape[-1], kernel_init=nn.initializers.zeros, name="weights")(x)
         sharpness = jnp.exp(self.param("log_sharpness", nn.initializers.zeros, ()))
         relative = evidence - evidence.max(-1, keepdims=True)
         weights = jax.nn.softmax(sharpness * relative[:, None] + local, axis=-1)  # [B, T, J]
-        return (weights * mean).sum(-1)
+        count = jnp.maximum(visible.sum(-1, keepdims=True), 1)
+        return (weights * mean).sum(-1), relative / count

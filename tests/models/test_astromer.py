@@ -57,8 +57,9 @@ def compiled(name):
 
 
 def apply(name, params, photometry):
-    """Return the outputs of a model, all layers in one array [B, T, blocks + 1, D]."""
+    """Return what a model says of each point, all layers in one array [B, T, blocks + 1, D]."""
     output = SMALL[name].apply({"params": params}, {"photometry": photometry})
+    output.pop("evidence", None)  # of the window
     return {**output, "layers": jnp.stack(output["layers"], axis=2)}
 
 

@@ -1,0 +1,163 @@
+"""Our recommended classifier for few labels: random trees on hand-made features and embeddings.
+
+scikit-learn grows the trees; what has grown is kept as plain arrays in the parameters, so that a
+prediction is a pure function of JAX, and a file of weights needs no pickle.  The trees are
+extremely randomised (Geurts, Ernst and Wehenkel 2006): on development stars of five surveys they
+were above a random forest, and above networks on the same inputs (`experiments/classify`).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from astro_jax.errors import UserError
+from astro_jax.models.astromer import Record
+
+SHARE = 0.3  # of the inputs that a split chooses from; see evals.baselines
+LEAF = 0.002  # of the class-balanced weight, smallest leaf; see evals.baselines
+TREES = 400
+COMPONENTS = 24  # of the vectors: principal ones, of unit variance
+ARRAYS = ("features", "vector")
+TINY = 1e-6  # probability of a class that no tree votes for
+
+
+class Forest(nn.Module):
+    """A head that reads `features` [B, F] and `vector` [B, V] of a curve, and no window of it.
+
+    The parameters are made by `grow`; those of `init` have its shapes and know nothing.  The
+    vector is standardised and projected onto `components` [K, V]; split i of tree t sends a row to
+    `left` where input `feature[t, i]` is at most `threshold[t, i]`, else to `right`; a leaf is its
+    own child.  Returns the logarithm of the mean of `share` [T, nodes, N] over the trees.
+    """
+
+    classes: int
+    features: int
+    vector: int
+    trees: int = TREES
+    nodes: int = 1
+    depth: int = 0
+    components: int = COMPONENTS
+
+    @nn.compact
+    def __call__(self, photometry: Any, encoded: Record, keys: Array | None) -> dict[str, Array]:
+        """Classify by features and vector; see the class."""
+        for name in ARRAYS:
+            if name not in encoded:
+                raise UserError(f"the head Forest needs `inputs` with {name}; see data.inputs")
+        params = {
+            name: jnp.asarray(self.param(name, _zeros, *kind))
+            for name, kind in self.shapes().items()
+        }
+        z = (encoded["vector"] - params["center"]) / params["spread"]
+        x = jnp.concatenate([encoded["features"], z @ params["components"].T], axis=-1)
+        share = descend(params, x, self.depth).mean(1)
+        return {"logits": jnp.log(jnp.maximum(share, TINY)), "embedding": x}
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Return shape and type of every parameter."""
+        at = (self.trees, self.nodes)
+        return {
+            "center": ((self.vector,), jnp.float32),
+            "spread": ((self.vector,), jnp.float32),
+            "components": ((self.components, self.vector), jnp.float32),
+            "feature": (at, jnp.int32),
+            "threshold": (at, jnp.float32),
+            "left": (at, jnp.int32),
+            "right": (at, jnp.int32),
+            "share": ((*at, self.classes), jnp.float32),
+        }
+
+
+def _zeros(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    return jnp.zeros(shape, dtype)
+
+
+def descend(params: Any, x: Array, depth: int) -> Array:
+    """Return the class shares of the leaves that rows [B, F] end in, [B, T, N]."""
+    tree = jnp.arange(params["feature"].shape[0])
+    node = jnp.zeros((len(x), len(tree)), jnp.int32)
+
+    def down(_: int, node: Array) -> Array:
+        value = jnp.take_along_axis(x, params["feature"][tree, node], axis=1)
+        low = value <= params["threshold"][tree, node]
+        return jnp.where(low, params["left"][tree, node], params["right"][tree, node])
+
+    return params["share"][tree, jax.lax.fori_loop(0, depth, down, node)]
+
+
+def grow(
+    features: np.ndarray,
+    vectors: np.ndarray,
+    codes: np.ndarray,
+    classes: int,
+    seed: int = 0,
+    trees: int = TREES,
+) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    """Return the sizes and the parameters of a `Forest` for rows with a class each.
+
+    features: [M, F]; vectors: [M, V]; codes: class numbers [M] in 0 .. N - 1, weighed by the
+    inverse of their frequency; a class without a row gets probability 0.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier  # lazily: it takes a second
+
+    small = compression(vectors)
+    z = (vectors - small["center"]) / small["spread"] @ small["components"].T
+    forest = ExtraTreesClassifier(
+        trees,
+        max_features=SHARE,
+        min_weight_fraction_leaf=LEAF,
+        class_weight="balanced",
+        random_state=seed,
+        n_jobs=-1,
+    )
+    forest.fit(np.concatenate([features, z], axis=1).astype(np.float32), codes)
+    grown = [tree.tree_ for tree in forest.estimators_]
+    nodes = max(tree.node_count for tree in grown)
+    arrays = [_plain(tree, nodes, forest.classes_.astype(int), classes) for tree in grown]
+    sizes = {
+        "classes": classes,
+        "features": features.shape[1],
+        "vector": vectors.shape[1],
+        "trees": trees,
+        "nodes": nodes,
+        "depth": int(max(tree.max_depth for tree in grown)),
+        "components": len(small["components"]),
+    }
+    return sizes, {**small, **{name: np.stack([a[name] for a in arrays]) for name in arrays[0]}}
+
+
+def compression(vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Return center [V], spread [V] and components [K, V]: to whitened principal components."""
+    vectors = vectors.astype(np.float64)
+    center, spread = vectors.mean(0), vectors.std(0)
+    spread = np.where(spread > 1e-12, spread, 1.0)
+    _, size, axes = np.linalg.svd((vectors - center) / spread, full_matrices=False)
+    size, axes = size[:COMPONENTS], axes[:COMPONENTS]
+    deviation = size / np.sqrt(max(len(vectors) - 1, 1))
+    deviation = np.where(size > 1e-6 * max(size.max(initial=0.0), 1e-6), deviation, 1.0)
+    arrays = {"center": center, "spread": spread, "components": axes / deviation[:, None]}
+    return {name: value.astype(np.float32) for name, value in arrays.items()}
+
+
+def _plain(tree: Any, nodes: int, known: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """Return a tree of scikit-learn as arrays of `nodes` rows; a leaf is its own child."""
+    count = tree.node_count
+    leaf = tree.children_left < 0
+    place = np.arange(count)
+    share = np.zeros((nodes, classes), np.float32)
+    votes = tree.value[:, 0, :]
+    share[:count, known] = votes / votes.sum(1, keepdims=True)
+    exact = tree.threshold.astype(np.float32)  # x <= threshold in float64, so never round up
+    exact = np.where(exact > tree.threshold, np.nextafter(exact, -np.float32(np.inf)), exact)
+    arrays = {
+        "feature": np.where(leaf, 0, tree.feature).astype(np.int32),
+        "threshold": exact.astype(np.float32),
+        "left": np.where(leaf, place, tree.children_left).astype(np.int32),
+        "right": np.where(leaf, place, tree.children_right).astype(np.int32),
+    }
+    padded = {name: np.pad(value, (0, nodes - count)) for name, value in arrays.items()}
+    return {**padded, "share": share}
