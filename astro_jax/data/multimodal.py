@@ -195,3 +195,24 @@ def hide(objects: Objects, name: str, keep: np.ndarray) -> Objects:
     if isinstance(part, Spectra):
         changes["mask"] = part.mask[rows]
     return objects.with_parts(**{name: replace(part, **changes)})
+
+
+def join(parts: Sequence[Objects]) -> Objects:
+    """Return several sets of objects with the same modalities and channels as one."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = {}
+    for name, first in parts[0].parts.items():
+        all_parts = [p.parts[name] for p in parts]
+        fields = vars(first)
+        changes = {
+            key: np.concatenate([getattr(p, key) for p in all_parts])
+            for key in ("values", "mask")
+            if key in fields
+        }
+        if "offsets" in fields:
+            sizes = np.concatenate([np.diff(p.offsets) for p in all_parts])
+            changes["offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        joined[name] = type(first)(**{**fields, **changes})
+    tables = [p.columns for p in parts]
+    return Objects(pa.concat_tables(tables, promote_options="default"), joined)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from astro_jax.data.ledger import Ledger, Quarantined, opening
-from astro_jax.data.multimodal import VARYING, Features, Objects, Series, Spectra
+from astro_jax.data.multimodal import VARYING, Features, Objects, Series, Spectra, join
 from astro_jax.data.multimodal_rules import (
     CONSTANTS,
     METADATA,
@@ -213,24 +213,3 @@ def _labels(column: pa.ChunkedArray, names: Sequence[str], file: Path) -> pa.Arr
     if largest is not None and not 0 <= pc.min(column).as_py() <= largest < len(names):
         raise UserError(f"{file}: label {largest}, but there are {len(names)} classes")
     return pa.array(list(names)).take(column.cast(pa.int64()))
-
-
-def join(parts: Sequence[Objects]) -> Objects:
-    """Return several sets of objects with the same modalities and channels as one."""
-    if len(parts) == 1:
-        return parts[0]
-    joined = {}
-    for name, first in parts[0].parts.items():
-        all_parts = [p.parts[name] for p in parts]
-        fields = vars(first)
-        changes = {
-            key: np.concatenate([getattr(p, key) for p in all_parts])
-            for key in ("values", "mask")
-            if key in fields
-        }
-        if "offsets" in fields:
-            sizes = np.concatenate([np.diff(p.offsets) for p in all_parts])
-            changes["offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        joined[name] = type(first)(**{**fields, **changes})
-    tables = [p.columns for p in parts]
-    return Objects(pa.concat_tables(tables, promote_options="default"), joined)
