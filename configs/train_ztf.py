@@ -47,6 +47,7 @@ def base_config() -> ConfigDict:
         baselines=False,
     )
     config.data = defaults.transients(("ztf",), 12000)
+    config.data.test = 0.1
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
     config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
     config.objective = spec(

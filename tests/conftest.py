@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from tiny import CLASSIFY, PRETRAIN, ROOT, TINY, environment, labelled_survey
+from tiny_transients import BASE, SMALL, TRANSFER, labelled_transients
 
 from astro_jax.data.table import write_table
+from astro_jax.data.transient_table import write_transients
 from astro_jax.main import main
 
 # Programs compiled by one test, or one process, are there for the next; before jax is imported.
@@ -73,7 +75,7 @@ def labelled(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def classify_words(labelled, finished) -> list[str]:
     """Return the command line of `classified`, without the folder."""
-    config = f"--config={ROOT / 'configs' / 'classify.py'}"
+    config = f"--config={ROOT / 'configs' / 'classify.py'}:fusion"
     return [config, f"--config.init={finished}", f"--config.data.path={labelled}", *CLASSIFY]
 
 
@@ -83,4 +85,37 @@ def classified(classify_words, tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("classified") / "run"
     with hasty():
         assert main(["main", *classify_words, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def transient_base(tmp_path_factory) -> Path:
+    """Return the folder of a tiny classifier of simulated transients."""
+    workdir = tmp_path_factory.mktemp("transient_base") / "run"
+    with hasty():
+        assert main(["main", *BASE, f"--workdir={workdir}"]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def transient_file(tmp_path_factory) -> Path:
+    """Return an object table of `labelled_transients`."""
+    path = tmp_path_factory.mktemp("transients") / "yse.parquet"
+    write_transients(labelled_transients(), str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def transfer_words(transient_base, transient_file) -> list[str]:
+    """Return the command line of `transferred`, without the folder."""
+    words = [f"--config.init={transient_base}", f"--config.data.path={transient_file}"]
+    return [TRANSFER, *SMALL, *words, "--config.labels=40", "--config.baselines=True"]
+
+
+@pytest.fixture(scope="session")
+def transferred(transfer_words, tmp_path_factory) -> Path:
+    """Return the folder of a tiny transfer with 40 labels."""
+    workdir = tmp_path_factory.mktemp("transferred") / "run"
+    with hasty():
+        assert main(["main", *transfer_words, f"--workdir={workdir}"]) == 0
     return workdir

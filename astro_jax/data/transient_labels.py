@@ -93,22 +93,24 @@ def choose_valid(taken: Sequence[np.ndarray], star: np.ndarray, share: float) ->
     """Return the rows to validate with: the last stars of each class, in proportion.
 
     One of each class where it has two objects or more and the share allows it; each class keeps one
-    to train with.
+    to train with, and all objects of a star go together.
     """
     sizes = np.array([len(rows) for rows in taken])
     wanted = max(round(share * int(sizes.sum())), 1)
     room = np.maximum(sizes - 1, 0)
     enough = wanted >= (room > 0).sum()
     numbers = allocate(min(wanted, int(room.sum())), room, least=1 if enough else 0)
-    rows = [part[len(part) - n :] for part, n in zip(taken, numbers, strict=True)]
-    chosen = np.concatenate(rows)
-    # all objects of a star go with it, unless a class would be left with none to train
-    everything = np.concatenate(taken)
-    along = everything[np.isin(star[everything], star[chosen])]
-    left = [int((~np.isin(part, along)).sum()) for part in taken]
-    if min(left) < 1:
+    chosen: list[str] = []
+    for part, number in zip(taken, numbers, strict=True):
+        for name in dict.fromkeys(star[part][::-1].tolist()):
+            if np.isin(star[part], chosen).sum() >= number:
+                break
+            if all(~np.isin(star[rows], [*chosen, name]).all() for rows in taken):
+                chosen.append(name)
+    if not chosen:
         raise UserError(
-            f"{len(everything)} labels: objects of the same star leave a class without one to "
-            "train with; give more labels"
+            f"{int(sizes.sum())} labels: the objects of each class are one star, so that none is "
+            "left to validate with; give more labels"
         )
-    return along
+    everything = np.concatenate(taken)
+    return everything[np.isin(star[everything], chosen)]

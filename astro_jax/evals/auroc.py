@@ -43,41 +43,67 @@ def aurocs(
     """
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     check(probabilities, labels, len(classes))
-    each, macro, micro = areas(probabilities, labels)
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(labels == c) for c in np.unique(labels)]
-    drawn = []
-    for _ in range(draws):
-        rows = np.concatenate([rng.choice(m, len(m)) for m in members])
-        drawn.append(areas(probabilities[rows], labels[rows]))
-    columns = zip(*drawn, strict=True) if drawn else ((each,), (macro,), (micro,))
-    intervals = {
-        name: np.percentile(np.array(values), [2.5, 97.5], axis=0).T
-        for name, values in zip(("each", "macro", "micro"), columns, strict=True)
-    }
+    weight = resample(labels, draws, np.random.default_rng(seed))
+    each, micro = areas(probabilities, labels, np.concatenate([np.ones((1, len(labels))), weight]))
+    macro = mean_of_known(each)
+    values = {"each": each[1:], "macro": macro[1:], "micro": micro[1:]}
+    intervals = {k: np.percentile(v, [2.5, 97.5], axis=0).T for k, v in values.items()}
     count = np.bincount(labels, minlength=len(classes))
-    return Aurocs(list(classes), each, macro, micro, count, intervals)
+    return Aurocs(list(classes), each[0], float(macro[0]), float(micro[0]), count, intervals)
 
 
-def areas(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Return AUROC of each class [C] (NaN where undefined), macro and micro."""
-    truth = labels[:, None] == np.arange(probabilities.shape[1])
-    each = area(probabilities, truth)
-    macro = float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
-    return each, macro, float(area(probabilities.reshape(-1, 1), truth.reshape(-1, 1))[0])
+def resample(labels: np.ndarray, draws: int, random: np.random.Generator) -> np.ndarray:
+    """Return how often each object is drawn, with replacement and within its class, [D, N]."""
+    weight = np.zeros((draws, len(labels)))
+    for code in np.unique(labels):
+        members = np.flatnonzero(labels == code)
+        share = np.full(len(members), 1 / len(members))
+        weight[:, members] = random.multinomial(len(members), share, draws)
+    return weight
 
 
-def area(score: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the area under the ROC curve of each column, [C], from the ranks (Mann-Whitney).
+def areas(
+    probabilities: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return AUROC of each class [D, C] (NaN where undefined) and micro [D] under weights [D, N].
 
-    score: [N, C]; truth: [N, C] bool. Ties count one half. NaN where all or none are true.
+    weight: None = one draw in which every object counts once
     """
-    from scipy.stats import rankdata
+    weight = np.ones((1, len(labels))) if weight is None else weight
+    truth = labels[:, None] == np.arange(probabilities.shape[1])
+    each = [area(p, t, weight) for p, t in zip(probabilities.T, truth.T, strict=True)]
+    pairs = np.repeat(weight, probabilities.shape[1], axis=1)
+    return np.stack(each, axis=1), area(probabilities.ravel(), truth.ravel(), pairs)
 
-    positive, size = truth.sum(0), len(truth)
-    ranks = (rankdata(score, axis=0) * truth).sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (ranks - positive * (positive + 1) / 2) / (positive * (size - positive))
+
+def area(score: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve under weights [D, N], [D] (Mann-Whitney).
+
+    score, truth: [N]; ties count one half. NaN where all or none are true.
+    """
+    order = np.argsort(score, kind="stable")
+    score, truth = score[order], truth[order]
+    left, right = (np.searchsorted(score, score, side=side) for side in ("left", "right"))
+    result = np.full(len(weight), np.nan)
+    for d, row in enumerate(weight):  # one by one: D x N may not fit
+        up, down = row[order] * truth, row[order] * ~truth
+        below = np.concatenate([[0.0], np.cumsum(down)])
+        pairs = up.sum() * down.sum()
+        if pairs > 0:
+            result[d] = (up * (below[left] + below[right])).sum() / (2 * pairs)
+    return result
+
+
+def mean_of_known(each: np.ndarray) -> np.ndarray:
+    """Return the mean over the classes where the area is defined, [D]; NaN where none is."""
+    known = np.isfinite(each)
+    total = np.where(known, each, 0.0).sum(1)
+    return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
+
+
+def macro_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of the areas over the classes where they are defined."""
+    return float(mean_of_known(areas(np.asarray(probabilities), np.asarray(labels))[0])[0])
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
