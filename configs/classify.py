@@ -4,6 +4,7 @@
         --config.data.path=asas.parquet --config.per_class=20 --workdir=runs/clf
 
 Variants: none (recommended: our head on the frozen encoder, with hand-made features beside it),
+`fusion` (the same by its name),
 `mlp_att`, `lstm_att` (the paper's heads), `lstm` (its baseline, without an encoder), `skip`, `max`
 (Astromer 2), `mlp_att_first`, `mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the
 encoder too, `_slow` with a tenth of the rate.
@@ -78,6 +79,7 @@ def _head(head: type, **arguments: object):
 
 HEADS = {
     "": _fusion,
+    "fusion": _fusion,
     "lstm": _lstm,
     "lstm_att": _head(LstmAtt),
     "mlp_att": _head(MlpAtt),
@@ -91,7 +93,7 @@ VARIANTS = [
     *HEADS,
     *(
         f"{head}{suffix}"
-        for head in ("lstm_att", "mlp_att", "skip", "max")
+        for head in ("fusion", "lstm_att", "mlp_att", "skip", "max")
         for suffix in ("_trained", "_slow")
     ),
     "_trained",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astro_jax.checkpoint import latest_step, load_params, resume, save, warm_start
+from astro_jax.checkpoint import fits, latest_step, load_params, resume, save, warm_start
 from astro_jax.control import Control, exhausted, observe
 from astro_jax.errors import UserError
 from astro_jax.optim import adam, constant
@@ -94,3 +94,11 @@ def test_control_keeps_the_best_and_counts_the_wait():
         control = observe(control, value, step)
     assert control == Control(1.0, 1, 3, 4)
     assert exhausted(control, 3) and not exhausted(control, 4) and not exhausted(control, 0)
+
+
+def test_trees_fit_by_paths_and_shapes():
+    tree = {"a": {"kernel": np.zeros((2, 3))}, "b": np.zeros(3)}
+    assert fits(tree, {"a": {"kernel": np.ones((2, 3))}, "b": jnp.ones(3)})
+    assert not fits(tree, {"a": {"kernel": np.ones((3, 2))}, "b": np.ones(3)})
+    assert not fits(tree, {"a": {"kernel": np.ones((2, 3))}})
+    assert not fits(tree, {"a": {"weight": np.ones((2, 3))}, "b": np.ones(3)})

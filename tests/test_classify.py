@@ -28,6 +28,11 @@ def run_main(*words) -> int:
     return main(["main", *map(str, words)])
 
 
+def variant(words, name) -> list[str]:
+    """Return a command line with another variant of its config."""
+    return [f"{words[0].rpartition(':')[0]}:{name}", *words[1:]]
+
+
 def metrics(workdir, split):
     return [line for line in read_metrics(workdir / "metrics.jsonl") if line["split"] == split]
 
@@ -188,17 +193,17 @@ def test_the_encoder_is_trained_where_the_variant_says_so(
     classify_words, classified, finished, tmp_path
 ):
     source, sums = astro_jax.load(finished).params, {}
-    for variant in ("trained", "slow"):
-        words = [f"{classify_words[0]}:mlp_att_{variant}", *classify_words[1:]]
-        assert run_main(*words, f"--workdir={tmp_path / variant}", "--config.steps=6") == 0
-        changed = changes(tmp_path / variant, source)
+    for how in ("trained", "slow"):
+        words = variant(classify_words, f"mlp_att_{how}")
+        assert run_main(*words, f"--workdir={tmp_path / how}", "--config.steps=6") == 0
+        changed = changes(tmp_path / how, source)
         assert changed["embed/kernel"] > 0
-        sums[variant] = sum(changed.values())
+        sums[how] = sum(changed.values())
     assert 0 < 2 * sums["slow"] < sums["trained"]
 
 
 def test_baselines_are_scored_on_the_same_test_objects(classify_words, classified, tmp_path):
-    words = [f"{classify_words[0]}:mlp_att", *classify_words[1:], "--config.baselines=True"]
+    words = [*variant(classify_words, "mlp_att"), "--config.baselines=True"]
     assert run_main(*words, f"--workdir={tmp_path}", "--config.steps=2") == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     objects = read_json(classified / "summary.json")["model"]["objects"]
@@ -231,6 +236,6 @@ def test_a_head_starts_from_a_run_with_the_same_classes_only(
 
 
 def test_a_model_without_encoder_takes_none(classify_words, finished, tmp_path, capsys):
-    words = [f"{classify_words[0]}:lstm", *classify_words[1:]]
+    words = variant(classify_words, "lstm")
     assert run_main(*words, f"--workdir={tmp_path}") == 1
     assert "config.model has no encoder" in capsys.readouterr().err

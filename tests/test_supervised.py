@@ -196,7 +196,7 @@ def test_classes_without_a_held_out_star_are_an_error(tmp_path, finished):
 
 
 def test_features_are_scaled_by_the_training_curves(labelled, finished):
-    config = job("classify", labelled, finished)
+    config = job("classify:fusion", labelled, finished)
     config.per_class = 10
     task = class_task(config)
     train = task.train.arrays["features"]

@@ -12,9 +12,11 @@ from tiny import toy_curves
 
 from astro_jax.checkpoint import latest_step
 from astro_jax.errors import UserError
+from astro_jax.evals.features import NAMES
 from astro_jax.infer import encode
 from astro_jax.models.astromer import Official
-from astro_jax.spec import build
+from astro_jax.models.classifier import Classifier, MlpAtt
+from astro_jax.spec import build, spec
 from astro_jax.tree import flatten
 from astro_jax.weights import (
     Run,
@@ -24,6 +26,13 @@ from astro_jax.weights import (
     save_safetensors,
     shipped,
 )
+
+FEATURES = [name for name in NAMES if name != "median_mag"]
+PHOTOMETRY = {
+    "times": np.zeros((1, 4), np.float32),
+    "values": np.zeros((1, 4, 2), np.float32),
+    "mask": np.ones((1, 4), bool),
+}
 
 
 def assert_same_tree(ours, theirs):
@@ -96,12 +105,7 @@ def test_safetensors_keep_every_bit_and_the_config(finished, tmp_path):
 def test_where_training_starts(finished):
     run = load(finished)
     config = ConfigDict({"seed": 0, "init": "", "model": run.config.model})
-    photometry = {
-        "times": np.zeros((1, 4), np.float32),
-        "values": np.zeros((1, 4, 2), np.float32),
-        "mask": np.ones((1, 4), bool),
-    }
-    batch, model = {"photometry": photometry}, build(config.model)
+    batch, model = {"photometry": PHOTOMETRY}, build(config.model)
     drawn = initial_params(config, model, batch)
     assert_same_tree(drawn, initial_params(config, model, batch))
     assert not np.array_equal(drawn["embed"]["kernel"], run.params["embed"]["kernel"])
@@ -162,3 +166,44 @@ def test_a_file_of_parameters_loads_by_its_path(finished, tmp_path):
     for name in ("x", "bare", "nowhere"):
         with pytest.raises(UserError, match=f"{name}.safetensors"):
             load(tmp_path / f"{name}.safetensors")
+
+
+# Models with a head
+
+
+def start_of(init, head, **config):
+    """Return where a model with a head on the encoder of `init` starts."""
+    run = load(init)
+    encoder = run.config.model.get("encoder", run.config.model)
+    described = spec(Classifier, encoder=encoder, head=head)
+    config = ConfigDict({"seed": 0, "init": str(init), "model": described, **config})
+    batch = {"photometry": PHOTOMETRY, "features": np.zeros((1, len(FEATURES)), np.float32)}
+    return initial_params(config, build(described), batch)
+
+
+def test_a_head_starts_anew_on_the_encoder_of_a_run(finished, capsys):
+    params = start_of(finished, spec(MlpAtt, classes=2, layers=(4,)))
+    assert_same_tree(params["encoder"], load(finished).params)
+    assert params["head"]["mlp"]["logits"]["kernel"].shape == (4, 2)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_head_goes_on_where_it_stands_for_the_same(classified, capsys):
+    run = load(classified)
+    same = start_of(classified, run.config.model.head, classes=list(run.config.classes))
+    assert_same_tree(same, run.params)
+    assert capsys.readouterr().out == ""
+    other = start_of(classified, run.config.model.head, classes=["x", "y", "z"])
+    assert_same_tree(other["encoder"], run.params["encoder"])
+    ours, theirs = (p["head"]["hidden"]["kernel"] for p in (other, run.params))
+    assert ours.shape == theirs.shape and np.abs(ours - theirs).max() > 0
+    assert "stands for other classes: it starts anew" in capsys.readouterr().out
+    start_of(classified, spec(MlpAtt, classes=3, layers=(4,)), classes=["x", "y", "z"])
+    assert "has other shapes" in capsys.readouterr().out
+
+
+def test_the_encoder_of_a_classifier_is_a_start_without_its_head(classified):
+    run = load(classified)
+    config = ConfigDict({"seed": 0, "init": str(classified), "model": run.config.model.encoder})
+    params = initial_params(config, build(config.model), {"photometry": PHOTOMETRY})
+    assert_same_tree(params, run.params["encoder"])

@@ -186,6 +186,12 @@ def test_classes_of_the_paper():
     assert targets(ATLAS) == {"CB", "DB", "Mira", "Pulse"}
 
 
+@pytest.mark.parametrize("table", [MACHO, OGLE3, ATLAS])
+def test_no_class_that_is_dropped_is_the_name_of_one_that_is_kept(table):
+    kept = {v for v in table.values() if isinstance(v, str)}
+    assert not kept & {name for name, v in table.items() if isinstance(v, Drop)}
+
+
 def test_a_map_merges_drops_and_counts():
     labels = ["6", "9", "1", "3", "11", None, "quasar", "3"]
     mapped, dropped = apply_map(labels, MACHO)
