@@ -11,17 +11,19 @@ from ml_collections import ConfigDict
 
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
+from astro_jax.data.inputs import VECTORS
 from astro_jax.data.pipeline import WINDOWS, Feed
 from astro_jax.data.source import announce
 from astro_jax.data.table import write_parquet
 from astro_jax.errors import STOPPED
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.classification import Scores, scores, summary, vote_windows
+from astro_jax.grown import Grown, plant
 from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
 from astro_jax.pretrain import estimate
 from astro_jax.report import calibration_plot, confusion_plot, text_table, training_plot
 from astro_jax.summary import read_metrics
-from astro_jax.supervised import Task, class_task, keep_facts, resolve_config
+from astro_jax.supervised import Task, class_task, encoder_run, keep_facts, resolve_config
 from astro_jax.train import Outcome, train
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, locked, read_json, write_text
@@ -50,8 +52,9 @@ def run_labelled(
     if config.dry_run:
         print(announce(config), flush=True)
         task = task_of(config)
+        print(task.ledger.summary())
         full = resolve_config(config, task.facts)
-        print(f"{task.ledger.summary()}\n{estimate(full, task, feed)}")
+        print(grown_size(task.grown) if task.grown else estimate(full, task, feed))
         return 0
     with locked(workdir):
         claim(workdir, json.loads(config.to_json()))
@@ -66,7 +69,7 @@ def run_labelled(
         keep_facts(workdir, task.facts)
         start = time.perf_counter()
         full = resolve_config(config, task.facts)
-        outcome = train(full, task.train, task.valid, workdir, feed=feed)
+        outcome = fit_task(full, task, workdir, feed)
         if outcome.stopped:
             print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
             return STOPPED
@@ -86,11 +89,24 @@ def run_labelled(
     return 0
 
 
+def fit_task(config: ConfigDict, task: Task, workdir: Path, feed: Feed = WINDOWS) -> Outcome:
+    """Train the model of a resolved config, or keep the head that was grown."""
+    if task.grown:
+        return plant(task.grown, encoder_run(config, task.facts["model"]), workdir)
+    return train(config, task.train, task.valid, workdir, feed=feed)
+
+
+def grown_size(grown: Grown) -> str:
+    """Return a line on a forest, for a dry run."""
+    size = sum(value.size for value in grown.params.values())
+    return f"{grown.head.trees} trees, {size:,} numbers beside the encoder; no step of training"
+
+
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
     """Score the best step on the test objects, beside the baselines; draw and write predictions."""
     trained, classes = load(workdir), task.facts["classes"]
     labels = task.test.arrays["label"]
-    probabilities, (windows, curve) = pooled_outputs(trained, task.test)
+    probabilities, (windows, curve) = pooled_outputs(trained, task.test, ready=True)
     result = scores(probabilities, labels, classes, config.seed)
     voted = scores(vote_windows(windows, curve, len(task.test)), labels, classes, config.seed)
     single = scores(windows, labels[curve], classes, config.seed)
@@ -147,13 +163,15 @@ def untrained(config: ConfigDict, task: Task) -> Scores:
 
     full = resolve_config(config, task.facts)
     full.init = ""
+    if any(name == VECTORS for name in config.inputs.values()):
+        task = class_task(full)
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)
         claim(where, json.loads(full.to_json()))
         keep_facts(where, task.facts)
-        if train(full, task.train, task.valid, where).stopped:
+        if fit_task(full, task, where).stopped:
             raise KeyboardInterrupt  # as in `main`: the same command goes on from there
-        probabilities, _ = pooled_outputs(load(where), task.test)
+        probabilities, _ = pooled_outputs(load(where), task.test, ready=True)
     return scores(probabilities, task.test.arrays["label"], task.facts["classes"], config.seed)
 
 

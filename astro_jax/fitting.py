@@ -12,11 +12,13 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint, defaults
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import raw_inputs, scaling, with_inputs
+from astro_jax.data.inputs import FEATURES, VECTORS, raw_inputs, scaling, with_inputs
 from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
 from astro_jax.errors import UserError
+from astro_jax.grown import grow_head, is_forest, plant
 from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
 from astro_jax.models.classifier import Classifier, Fusion
+from astro_jax.models.forest import TREES, Forest
 from astro_jax.objectives.classification import classification, noise_and_gaps
 from astro_jax.objectives.reconstruction import reconstruction
 from astro_jax.optim import constant
@@ -24,8 +26,6 @@ from astro_jax.spec import build, spec
 from astro_jax.train import train
 from astro_jax.weights import Run, encoder_spec
 from astro_jax.workdir import claim, locked
-
-HAND_MADE = {"features": "astro_jax.data.inputs:hand_made_features"}
 
 
 def fit(
@@ -116,12 +116,13 @@ def fit_classifier(
     seed: int = 0,
     workdir: str | Path | None = None,
 ) -> Run:
-    """Train a head on the encoder of a run with labelled curves; return a run for `predict`.
+    """Put a head on the encoder of a run by labelled curves; return a run for `predict`.
 
     run: its encoder is used, its parameters are where training starts
     curves: as in `encode`; labels: [N] class names, None = unknown (not used)
-    head: spec of a head (default: `models.classifier.Fusion` with hand-made features); inputs: what
-        it sees beside the embedding, see `data.inputs`
+    head: spec of a head; default: `models.forest.Forest`, which is grown at once, or
+        `models.classifier.Fusion` where the encoder is trained too; inputs: what it sees beside the
+        curve, see `data.inputs`; default: what those two need
     train_encoder: train the encoder too, with a tenth of the rate; else it stays as it is
     A fifth of each class validates; training stops after ten evaluations without a gain.
     Raises UserError for fewer than two classes or fewer than 5 labels in one.
@@ -142,22 +143,39 @@ def fit_classifier(
         patience=10,
         monitor="loss",
         classes=classes,
-        inputs=dict(HAND_MADE if head is None and inputs is None else inputs or {}),
+        inputs={},
     )
     config.data = {"workers": 0}
     encoder = encoder_spec(run)
-    head = spec(Fusion, classes=0) if head is None else ConfigDict(head)
+    if head is None:
+        head = spec(Fusion, classes=0) if train_encoder else spec(Forest, classes=0, trees=TREES)
+        usual = (
+            {"features": FEATURES} if train_encoder else {"features": FEATURES, "vector": VECTORS}
+        )
+        inputs = usual if inputs is None else inputs
+    config.inputs = dict(inputs or {})
+    head = ConfigDict(head)
     head.classes = len(classes)
     config.model = spec(Classifier, encoder=encoder, head=head)
     config.objective = spec(classification, augment=spec(noise_and_gaps))
     rules = (("^encoder/", 0.1 if train_encoder else None),)
     config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
     check_training(config)
-    raw = raw_inputs(parts[0], config.inputs)
-    config.scales = {name: scaling(values) for name, values in raw.items()}
-    parts = [with_inputs(part, config.inputs, config.scales) for part in parts]
-    start = {"encoder": encoder_of(run).params}
-    return _somewhere(config, *parts, workdir, start)
+    inner = encoder_of(run)
+    raw = raw_inputs(parts[0], config.inputs, inner)
+    grows = is_forest(head)
+    config.scales = {} if grows else {name: scaling(values) for name, values in raw.items()}
+    parts = [with_inputs(part, config.inputs, config.scales, inner) for part in parts]
+    if not grows:
+        return _somewhere(config, *parts, workdir, {"encoder": inner.params})
+    grown = grow_head(head, *parts, len(classes), seed)
+    config.model.head = grown.head
+    if workdir is not None:
+        with locked(Path(workdir)):
+            claim(Path(workdir), json.loads(config.to_json()))
+            plant(grown, inner, Path(workdir))
+    params = {"encoder": inner.params, "head": grown.params}
+    return Run(config, build(config.model), params, 0)
 
 
 def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[str]]:

@@ -16,7 +16,7 @@ from astro_jax.data.source import announce, load_curves
 from astro_jax.data.windows import at_most, consecutive_windows
 from astro_jax.embed import write_parquet
 from astro_jax.errors import UserError
-from astro_jax.infer import CurvesLike, as_curves, outputs, tidy
+from astro_jax.infer import CurvesLike, as_curves, encoder_of, outputs, tidy
 from astro_jax.weights import Run, load
 from astro_jax.workdir import check_output
 
@@ -71,18 +71,26 @@ def predict(
 
 
 def pooled_outputs(
-    run: Run, curves: Curves, windows: int | None = None, batch_size: int | None = None
+    run: Run,
+    curves: Curves,
+    windows: int | None = None,
+    batch_size: int | None = None,
+    ready: bool = False,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Return probabilities [N, C] (or values [N, 1]) of curves, and ([W, C], curve [W]) of windows.
 
-    curves: N tidy curves, with an observation each.
+    curves: N tidy curves, with an observation each; ready: with the arrays of `config.inputs` too
     """
     require_labels(run)
     most = run.config.get("windows", 0) if windows is None else windows
     cut = at_most(consecutive_windows(curves.lengths, run.config.window), most)
     hidden = np.zeros(len(curves.time), bool)
-    curves = replace(curves, arrays={})  # labels are not for the head to see
-    curves = with_inputs(curves, run.config.get("inputs", {}), run.config.get("scales", {}))
+    inputs = run.config.get("inputs", {})
+    if not ready:
+        encoder = encoder_of(run) if "encoder" in run.params else None
+        curves = with_inputs(curves, inputs, run.config.get("scales", {}), encoder)
+    # labels are not for the head to see
+    curves = replace(curves, arrays={name: curves.arrays[name] for name in inputs})
     name = "logits" if "classes" in run.config else "prediction"
     pieces = [
         _answers(output, run.config)

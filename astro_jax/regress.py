@@ -28,7 +28,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
     """Score the best step on the test stars, beside the baselines; draw and write predictions."""
     truth = task.test.arrays["target"].astype(float)
-    predicted = pooled_outputs(load(workdir), task.test)[0][:, 0]
+    predicted = pooled_outputs(load(workdir), task.test, ready=True)[0][:, 0]
     told = {"target": task.facts["target"], "model": errors(predicted, truth)}
     record = Predictions(
         task.test.columns["id"].to_pylist(), predicted, np.zeros((len(truth), 0)), []

@@ -1,10 +1,11 @@
 """Training with labels: from a survey with a label column to what the training loop needs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -16,7 +17,10 @@ from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
-from astro_jax.weights import ANSWERS, encoder_spec, load
+from astro_jax.grown import Grown, grow_head, is_forest
+from astro_jax.infer import encoder_of
+from astro_jax.spec import build
+from astro_jax.weights import ANSWERS, Run, encoder_spec, load
 from astro_jax.workdir import read_json, write_text
 
 TRAIN = 0.65  # stars below this position train a regression, those up to HELD_OUT validate
@@ -28,6 +32,7 @@ class Task(NamedTuple):
 
     facts: plain data that a prediction needs, kept in the run folder: the resolved model, the
         scales of the inputs, `classes`, or `target`, `mean` and `std`
+    grown: the head, where it is a forest, which takes no step of training
     """
 
     train: Curves
@@ -35,6 +40,7 @@ class Task(NamedTuple):
     test: Curves
     ledger: Ledger
     facts: dict[str, Any]
+    grown: Grown | None = None
 
 
 def class_task(config: ConfigDict) -> Task:
@@ -147,13 +153,36 @@ def assemble(
     config: ConfigDict, parts: Sequence[Curves], ledger: Ledger, facts: dict[str, Any]
 ) -> Task:
     """Return the task with the inputs of `config.inputs`, scaled by the training curves."""
-    raw = [raw_inputs(part, config.inputs) for part in parts]
-    scales = {name: scaling(values) for name, values in raw[0].items()}
+    model, grown = facts["model"], None
+    encoder = encoder_run(config, model) if config.inputs else None
+    raw = [raw_inputs(part, config.inputs, encoder) for part in parts]
+    as_is = is_forest(model["head"])
+    scales = {} if as_is else {name: scaling(values) for name, values in raw[0].items()}
     full = [
-        part.with_arrays(**{name: scaled(values[name], scales[name]) for name in values})
+        part.with_arrays(**{name: scaled(values[name], scales.get(name)) for name in values})
         for part, values in zip(parts, raw, strict=True)
     ]
-    return Task(*full, ledger, {**facts, "scales": scales})
+    if as_is:
+        grown = grow_head(model["head"], full[0], full[1], len(facts["classes"]), config.seed)
+        facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
+    return Task(*full, ledger, {**facts, "scales": scales}, grown)
+
+
+def encoder_run(config: ConfigDict, model: Mapping[str, Any]) -> Run | None:
+    """Return the encoder of a resolved model as a run: that of `config.init`, or of the seed."""
+    if not model["encoder"]:
+        return None
+    if config.init:
+        return encoder_of(load(config.init))._replace(config=config)
+    encoder = build(ConfigDict(model["encoder"]))
+    shape = (1, config.window)
+    photometry = {
+        "times": np.zeros(shape, np.float32),
+        "values": np.zeros((*shape, 2), np.float32),
+        "mask": np.ones(shape, bool),
+    }
+    params = jax.jit(encoder.init)(jax.random.key(config.seed), {"photometry": photometry})
+    return Run(config, encoder, params["params"], 0)
 
 
 def resolved_model(config: ConfigDict, classes: int) -> dict[str, Any]:

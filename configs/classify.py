@@ -3,8 +3,8 @@
     python -m astro_jax.main --config=configs/classify.py --config.init=base \
         --config.data.path=asas.parquet --config.per_class=20 --workdir=runs/clf
 
-Variants: none (recommended: our head on the frozen encoder, with hand-made features beside it),
-`fusion` (the same by its name),
+Variants: none (recommended: trees on hand-made features and on what the frozen encoder says of a
+curve, grown at once: `steps` and the optimiser do not matter), `fusion` (a network on the same),
 `mlp_att`, `lstm_att` (the paper's heads), `lstm` (its baseline, without an encoder), `skip`, `max`
 (Astromer 2), `mlp_att_first`, `mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the
 encoder too, `_slow` with a tenth of the rate.
@@ -14,12 +14,13 @@ Sources: Donoso-Oliva et al. 2023, A&A 670 A54, sections 5.2 and 6, and the rele
 from ml_collections import ConfigDict
 
 from astro_jax import defaults
+from astro_jax.data.inputs import FEATURES, VECTORS
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.classifier import Classifier, Fusion, Lstm, LstmAtt, MlpAtt, Skip
+from astro_jax.models.forest import Forest
 from astro_jax.objectives.classification import classification, noise_and_gaps
 from astro_jax.spec import spec
 
-FEATURES = {"features": "astro_jax.data.inputs:hand_made_features"}
 FROZEN = (("^encoder/", None),)
 SLOW = (("^encoder/", 0.1),)
 
@@ -59,9 +60,14 @@ def base_config() -> ConfigDict:
     return config
 
 
+def _forest(config: ConfigDict) -> None:
+    config.model.head = spec(Forest, classes=0, features=0, vector=0, trees=400)
+    config.inputs = ConfigDict({"features": FEATURES, "vector": VECTORS})
+
+
 def _fusion(config: ConfigDict) -> None:
     config.model.head = spec(Fusion, classes=0)
-    config.inputs = ConfigDict(FEATURES)
+    config.inputs = ConfigDict({"features": FEATURES})
 
 
 def _lstm(config: ConfigDict) -> None:
@@ -78,7 +84,7 @@ def _head(head: type, **arguments: object):
 
 
 HEADS = {
-    "": _fusion,
+    "": _forest,
     "fusion": _fusion,
     "lstm": _lstm,
     "lstm_att": _head(LstmAtt),
@@ -96,6 +102,4 @@ VARIANTS = [
         for head in ("fusion", "lstm_att", "mlp_att", "skip", "max")
         for suffix in ("_trained", "_slow")
     ),
-    "_trained",
-    "_slow",
 ]

@@ -5,8 +5,9 @@
     python -m astro_jax.main --config=configs/pretrain_macho.py:paper --config.data.path=x.parquet
 
 Without a path a MACHO-like survey is simulated. Variants: none (recommended: no leak, attention
-that starts as a kernel smoother, and a read-out that averages Gaussian processes), `base` (the same on all shared surveys: the shipped weights),
-`official` (what the released weights ran), `paper` (equation 6 as printed), `astromer2`.
+that starts as a kernel smoother, and a read-out that averages Gaussian processes), `base` (the same
+on all shared surveys: the shipped weights), `official` (what the released weights ran), `paper`
+(equation 6 as printed), `astromer2`.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, and the released code.
 """
 

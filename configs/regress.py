@@ -10,6 +10,7 @@ none (our head on the frozen encoder, with hand-made features), `mlp_att`, `mlp_
 from ml_collections import ConfigDict
 
 from astro_jax import defaults
+from astro_jax.data.inputs import FEATURES
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.classifier import Fusion, MlpAtt, Regressor
 from astro_jax.objectives.classification import noise_and_gaps, regression
@@ -40,5 +41,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optimizer = defaults.adam(config, rate=1e-3, warmup=20, weight_decay=1e-3, rules=rules)
     if not variant:
         config.model.head = spec(Fusion, classes=1)
-        config.inputs = {"features": "astro_jax.data.inputs:hand_made_features"}
+        config.inputs = {"features": FEATURES}
     return config

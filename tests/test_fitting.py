@@ -8,12 +8,13 @@ from tiny import labelled_survey, toy_curves
 
 import astro_jax
 from astro_jax.checkpoint import latest_step
+from astro_jax.data.inputs import FEATURES
 from astro_jax.data.table import to_table
 from astro_jax.errors import UserError
 from astro_jax.fitting import fit, fit_classifier, usable
 from astro_jax.infer import as_curves, encode, reconstruct
 from astro_jax.models.astromer import Smoother
-from astro_jax.models.classifier import Classifier, Lstm, MlpAtt
+from astro_jax.models.classifier import Classifier, Fusion, Lstm, MlpAtt
 from astro_jax.prediction import predict
 from astro_jax.spec import spec
 from astro_jax.summary import read_metrics
@@ -102,12 +103,13 @@ SURVEY = labelled_survey(12)
 LABELS = SURVEY.columns["label"].to_pylist()
 LABELS_OF_TWO = ["flat" if label == "flat" else "other" for label in LABELS]
 FEW = {"steps": 4, "batch_size": 8}
+FUSION = {"head": spec(Fusion, classes=0), "inputs": {"features": FEATURES}}
 
 
 @pytest.fixture(scope="module")
 def classifier(finished):
     known = [label if label != "rare" else None for label in LABELS]
-    return fit_classifier(load(finished), to_table(SURVEY), known, **FEW)
+    return fit_classifier(load(finished), to_table(SURVEY), known, **FEW, **FUSION)
 
 
 def test_a_classifier_is_a_run_that_predicts(classifier, finished):
@@ -125,8 +127,9 @@ def test_arrays_and_a_column_of_labels_give_the_same(classifier, finished, tmp_p
     curves = [SURVEY.curve(k) for k in range(len(SURVEY))]
     numbered = table.set_column(0, "id", [list(range(len(SURVEY)))])
     known = pa.array([label if label != "rare" else None for label in LABELS])
-    ours = fit_classifier(load(finished), curves, known, workdir=tmp_path / "run", **FEW)
-    theirs = fit_classifier(load(finished), numbered, np.array(known.to_pylist()), **FEW)
+    words = {**FEW, **FUSION}
+    ours = fit_classifier(load(finished), curves, known, workdir=tmp_path / "run", **words)
+    theirs = fit_classifier(load(finished), numbered, np.array(known.to_pylist()), **words)
     told = predict(ours, curves)
     np.testing.assert_array_equal(predict(theirs, curves).probabilities, told.probabilities)
     assert np.abs(predict(classifier, curves).probabilities - told.probabilities).max() > 0

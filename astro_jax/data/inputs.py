@@ -1,9 +1,11 @@
 """What a head sees of a curve beside its photometry: arrays such as hand-made features.
 
 `config.inputs` names them: {"features": "module:function"}, or a spec that builds such a function
-of `Curves`, which returns numbers [N, F].  Nothing of the curve but its photometry goes in, unless
+of `Curves` and the encoder (a `Run`, None where there is none), which returns numbers [N, F].
+Nothing of the curve but its photometry goes in, unless
 a config names columns by `features_and_columns`: then a prediction needs them too.  The numbers are
-scaled by statistics of the training curves, which the run keeps; what is unknown (NaN) becomes 0.
+scaled by statistics of the training curves, which the run keeps, except for a head that wants them
+as they are (`Forest`); what is unknown (NaN) becomes 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +18,12 @@ from astro_jax.data.curves import Curves
 from astro_jax.errors import UserError, suggest
 from astro_jax.spec import build, resolve
 
+FEATURES = "astro_jax.data.inputs:hand_made_features"
+VECTORS = "astro_jax.data.inputs:encoder_vectors"
 LARGEST = 5.0  # of a scaled value: the tails of features are long
 
 
-def hand_made_features(curves: Curves) -> np.ndarray:
+def hand_made_features(curves: Curves, encoder: Any = None) -> np.ndarray:
     """Return the features of `evals.features`, [N, F]; the median magnitude is not among them.
 
     It tells how far a star is rather than what it is, and differs between surveys.
@@ -30,13 +34,22 @@ def hand_made_features(curves: Curves) -> np.ndarray:
     return values[:, [k for k, name in enumerate(names) if name != "median_mag"]]
 
 
-def features_and_columns(names: Sequence[str]) -> Callable[[Curves], np.ndarray]:
+def encoder_vectors(curves: Curves, encoder: Any) -> np.ndarray:
+    """Return what the encoder says of each curve, [N, V]; see `infer.curve_vectors`."""
+    from astro_jax.infer import curve_vectors
+
+    if encoder is None:
+        raise UserError("the inputs name encoder_vectors, but the model has no encoder")
+    return curve_vectors(encoder, curves)
+
+
+def features_and_columns(names: Sequence[str]) -> Callable[..., np.ndarray]:
     """Return a function of curves to `hand_made_features` and the columns `names`, [N, F + C].
 
     For a config: inputs = {"features": spec(features_and_columns, names=("period",))}.
     """
 
-    def both(curves: Curves) -> np.ndarray:
+    def both(curves: Curves, encoder: Any = None) -> np.ndarray:
         columns = [number_column(curves, name) for name in names]
         return np.column_stack([hand_made_features(curves), *columns])
 
@@ -69,22 +82,31 @@ def scaling(values: np.ndarray) -> dict[str, list[float]]:
     return {"median": middle.tolist(), "spread": spread.tolist()}
 
 
-def scaled(values: np.ndarray, scale: Mapping[str, Any]) -> np.ndarray:
-    """Return (values - median) / spread within -5 .. 5, [N, F] float32; 0 where NaN."""
+def scaled(values: np.ndarray, scale: Mapping[str, Any] | None) -> np.ndarray:
+    """Return (values - median) / spread within -5 .. 5, [N, F] float32; 0 where NaN.
+
+    Without a scale the values stay as they are.
+    """
+    if scale is None:
+        return np.nan_to_num(values, nan=0.0).astype(np.float32)
     z = (values - np.asarray(scale["median"])) / np.asarray(scale["spread"])
     return np.clip(np.where(np.isnan(z), 0.0, z), -LARGEST, LARGEST).astype(np.float32)
 
 
-def raw_inputs(curves: Curves, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def raw_inputs(
+    curves: Curves, inputs: Mapping[str, Any], encoder: Any = None
+) -> dict[str, np.ndarray]:
     """Return the arrays that `config.inputs` names, unscaled."""
-    return {name: np.asarray(_function(value)(curves)) for name, value in inputs.items()}
+    return {name: np.asarray(_function(x)(curves, encoder)) for name, x in inputs.items()}
 
 
-def _function(described: Any) -> Callable[[Curves], np.ndarray]:
+def _function(described: Any) -> Callable[..., np.ndarray]:
     return build(described) if isinstance(described, Mapping | ConfigDict) else resolve(described)
 
 
-def with_inputs(curves: Curves, inputs: Mapping[str, Any], scales: Mapping[str, Any]) -> Curves:
-    """Return the curves with the scaled arrays that `config.inputs` names."""
-    raw = raw_inputs(curves, inputs)
-    return curves.with_arrays(**{name: scaled(raw[name], scales[name]) for name in raw})
+def with_inputs(
+    curves: Curves, inputs: Mapping[str, Any], scales: Mapping[str, Any], encoder: Any = None
+) -> Curves:
+    """Return the curves with the arrays that `config.inputs` names, scaled where `scales` say."""
+    raw = raw_inputs(curves, inputs, encoder)
+    return curves.with_arrays(**{name: scaled(raw[name], scales.get(name)) for name in raw})
