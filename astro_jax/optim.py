@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -32,6 +32,45 @@ def warmup_cosine(rate: float, steps: int, warmup: int) -> optax.Schedule:
     """Return a linear rise to `rate` over `warmup` steps, then half a cosine down to 0."""
     warmup = min(warmup, max(steps // 2, 1))
     return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(steps, warmup + 1))
+
+
+def warmup_by_epoch(
+    rate: float, every: int, epochs: int = 10, start: float = 1e-5
+) -> optax.Schedule:
+    """Return a rise from start * rate to `rate` in steps, one an epoch of `every` steps (AstroM3).
+
+    Epoch e < `epochs` has rate * (start + (1 - start) e / epochs); later ones have `rate`.
+    """
+
+    def schedule(count):
+        epoch = jax.numpy.minimum(count // max(every, 1), epochs)
+        return rate * (start + (1 - start) * epoch / max(epochs, 1))
+
+    return schedule
+
+
+class Scale(NamedTuple):
+    """A factor on the learning rate that evaluation sets, [] float32."""
+
+    scale: jax.Array
+
+
+def scale_by_evaluation() -> optax.GradientTransformation:
+    """Return the transformation that multiplies updates by a `Scale`, 1 at first."""
+
+    def update(updates: Any, state: Scale, params: Any = None) -> tuple[Any, Scale]:
+        return jax.tree.map(lambda u: u * state.scale, updates), state
+
+    return optax.GradientTransformation(lambda _: Scale(jax.numpy.ones(())), update)
+
+
+def with_scale(opt_state: Any, scale: float) -> Any:
+    """Return the state of an optimiser with every `Scale` in it set."""
+
+    def set_one(leaf: Any) -> Any:
+        return Scale(jax.numpy.full_like(leaf.scale, scale)) if isinstance(leaf, Scale) else leaf
+
+    return jax.tree.map(set_one, opt_state, is_leaf=lambda x: isinstance(x, Scale))
 
 
 def adam(

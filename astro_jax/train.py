@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from astro_jax import checkpoint, optim
-from astro_jax.control import Control, exhausted, observe
+from astro_jax.control import Control, choose, exhausted, observe, plateau
 from astro_jax.data.pipeline import WINDOWS, Feed, train_iterator
 from astro_jax.errors import UserError
 from astro_jax.parallel import Compiled, compile_steps
@@ -54,6 +55,8 @@ def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WIN
     model = build(config.model)
     objective = build(config.objective, apply=_trainable(model.apply, config.optimizer.rules))
     optimizer = optim.adam(**_optimizer_arguments(config))
+    if config.get("plateau"):
+        optimizer = optax.chain(optimizer, optim.scale_by_evaluation())
     steps = compile_steps(objective, optimizer, config.batch_size, config.mode, config.micro_batch)
     batches = feed.train(config, data)
     example = jax.tree.map(lambda x: x[:1], batches(0))
@@ -106,8 +109,11 @@ def train(
                 metrics = evaluate(system, state, feed.valid(config, valid))
                 require_finite("validation loss", metrics["loss"], step, _last(workdir))
                 summary.write(step, "valid", metrics)
-                control = observe(control, metrics[config.monitor], step, config.get("least", 0.0))
-                if control.best_step == step:
+                control = decide(control, metrics, step, config)
+                if config.get("plateau"):
+                    opt_state = optim.with_scale(state.opt_state, control.scale)
+                    state = state.replace(opt_state=opt_state)
+                if selected_step(control, config) == step:
                     checkpoint.save(_best(workdir), system.steps.fetch(state), control)
             done = final or exhausted(control, config.patience)
             if done or stop.is_set() or control.last_step == step or log.save_is_due():
@@ -121,6 +127,29 @@ def train(
             state, metrics = system.steps.train(state, batch, system.key)
             log.step(step + 1, metrics)
     return Outcome(system.steps.fetch(state), control, not done)
+
+
+def decide(
+    control: Control, metrics: Mapping[str, float], step: int, config: ConfigDict
+) -> Control:
+    """Return what an evaluation decides: best and patience by `monitor`; and if the config says
+
+    select: a metric whose lowest value selects the step to use, instead of `monitor`
+    plateau: {factor, patience, after}: of the learning rate, by `monitor`, from step `after` on
+    """
+    value = metrics[config.monitor]
+    control = observe(control, value, step, config.get("least", 0.0))
+    if config.get("select"):
+        control = choose(control, metrics[config.select], step)
+    rule = config.get("plateau")
+    if rule and step > rule.after:
+        control = plateau(control, value, rule.factor, rule.patience)
+    return control
+
+
+def selected_step(control: Control, config: ConfigDict) -> int:
+    """Return the step to use, -1 before the first evaluation."""
+    return control.chosen_step if config.get("select") else control.best_step
 
 
 def _last(workdir: Path) -> Path:

@@ -56,7 +56,7 @@ def official(fixture):
         "spectrum": GalSpecNet(**fields["spectrum"]),
         "metadata": OfficialMetadata(**fields["metadata"]),
     }
-    return AstroM3(towers, told["width"]), params
+    return AstroM3(towers, told["space"]), params
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import ROOT, TINY, TINY_MODEL, toy_curves
+from tiny_objects import words as objects_words
 
 from astro_jax.data.curves import from_arrays
 from astro_jax.data.simulate import simulate_survey
@@ -59,6 +60,8 @@ def here(tmp_path_factory):
 def shrunk(words: list[str]) -> list[str]:
     """Return the arguments of a line with overrides that make it small."""
     job = Path(words[0].partition("=")[2].partition(":")[0]).stem
+    if "astrom3" in job:
+        return [*words, *objects_words(words[0].rpartition("/")[2].replace(".py", ""))]
     if job == "pretrain_macho":
         simulated = not any(word.startswith("--config.data.path") for word in words)
         return [*words, *SHRINK, *(["--config.data.simulate.stars=12"] if simulated else [])]

@@ -83,7 +83,7 @@ def released_config(told: Mapping[str, Any]) -> dict[str, Any]:
         more = {"modality": told["modality"], "classes": told["classes"]}
         model = spec(TowerClassifier, encoder=tower, **more)
     else:
-        model = spec(AstroM3, towers=towers, width=told["width"])
+        model = spec(AstroM3, towers=towers, space=told["space"])
         if told["classes"]:
             head = MeanFusion if told["fusion"] == "mean" else ConcatFusion
             model = spec(FusedClassifier, encoder=model, head=spec(head, classes=told["classes"]))
@@ -184,10 +184,10 @@ def describe(
     if kernel is not None:
         told["classes"] = kernel.shape[1]
     if not modality:
-        told["width"] = next(v.shape[0] for k, v in flat.items()
+        told["space"] = next(v.shape[0] for k, v in flat.items()
                              if k.endswith("projections_photometry/bias"))  # fmt: skip
         if kernel is not None:
-            told["fusion"] = "mean" if kernel.shape[0] == told["width"] else "concat"
+            told["fusion"] = "mean" if kernel.shape[0] == told["space"] else "concat"
     return told
 
 

@@ -159,7 +159,7 @@ def _two_layers(width: int, rate: float, x: Array, keys: Array | None) -> Array:
 
 
 class AstroM3(nn.Module):
-    """Towers, projections to one space, and a learned scale of the cosines for each pair.
+    """Towers, projections to one space of `space` dimensions, and a scale of the cosines a pair.
 
     Parameters: towers_<modality>/..., projections_<modality>/..., logit_scale_<a>_<b>, the
     natural logarithm of the factor on the cosines of modalities a and b, a before b in the
@@ -167,7 +167,7 @@ class AstroM3(nn.Module):
     """
 
     towers: Mapping[str, nn.Module]
-    width: int = 512
+    space: int = 512
 
     def __post_init__(self) -> None:
         if not isinstance(self.towers, FrozenDict):
@@ -176,7 +176,7 @@ class AstroM3(nn.Module):
 
     def setup(self) -> None:
         """Make the projections and the scales."""
-        self.projections = {name: Linear(self.width) for name in self.towers}
+        self.projections = {name: Linear(self.space) for name in self.towers}
         start = nn.initializers.constant(log(LARGEST_SCALE))
         self.scales = {
             pair: self.param("logit_scale_{}_{}".format(*pair), start, ())

@@ -22,6 +22,8 @@ from astro_jax.models.astrom3 import (
 from astro_jax.optim import path_name
 from astro_jax.spec import build, spec
 
+pytestmark = pytest.mark.usefixtures("hastily")
+
 B, T, S, F = 4, 16, 560, 5
 TINY = {"width": 8, "heads": 2, "ffn": 16, "blocks": 1}
 SMALL = {
@@ -34,7 +36,7 @@ OFFICIAL = {
     "photometry": OfficialInformer(**TINY),
     "metadata": OfficialMetadata(width=8),
 }
-MODELS = {"full": AstroM3(SMALL, width=6), "official": AstroM3(OFFICIAL, width=6)}
+MODELS = {"full": AstroM3(SMALL, space=6), "official": AstroM3(OFFICIAL, space=6)}
 
 
 def make_batch(sizes=(T, 11, 5, 1), seed=0):
@@ -321,8 +323,8 @@ def test_a_fourth_modality_is_one_more_tower_in_the_config():
         "spectrum": spec(GalSpecNet, channels=(8, 8, 8, 8)),
         "metadata": spec(Metadata, width=8),
     }
-    model = build(spec(AstroM3, towers=described, width=6))
-    assert hash(model) == hash(build(spec(AstroM3, towers=described, width=6)))
+    model = build(spec(AstroM3, towers=described, space=6))
+    assert hash(model) == hash(build(spec(AstroM3, towers=described, space=6)))
     batch = make_batch()
     batch["photometry_g"] = make_batch(seed=1)["photometry"]
     params = jax.jit(model.init)(jax.random.key(0), batch)["params"]

@@ -8,6 +8,8 @@ import pytest
 from astro_jax.nn.informer import ProbSparse, prob_sparse, sampled_keys, slot_encoding
 from astro_jax.nn.linear import Conv, Linear, hashed_dropout, max_pool
 
+pytestmark = pytest.mark.usefixtures("hastily")
+
 B, H, T, K, U = 2, 3, 10, 4, 3
 
 

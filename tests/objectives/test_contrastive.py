@@ -13,6 +13,8 @@ from astro_jax.objectives.contrastive import (
 )
 from astro_jax.step import eval_step
 
+pytestmark = pytest.mark.usefixtures("hastily")
+
 B, D = 6, 5
 
 
@@ -102,7 +104,7 @@ def system():
         }
         for name in towers
     }
-    model = AstroM3(towers, width=5)
+    model = AstroM3(towers, space=5)
     params = jax.jit(model.init)(jax.random.key(0), batch)["params"]
     rows = {"row": jnp.arange(8, dtype=jnp.uint32), "weight": jnp.ones(8)}
     return model, params, {**batch, **rows, "label": jnp.arange(8) % 2}

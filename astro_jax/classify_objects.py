@@ -1,0 +1,134 @@
+"""The job of classification from any modalities, with or without contrastive pre-training."""
+
+import json
+import time
+from itertools import chain, combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ml_collections import ConfigDict
+
+from astro_jax.checks import check_training
+from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal_batches import OBJECTS
+from astro_jax.errors import STOPPED
+from astro_jax.evals.classification import scores, summary
+from astro_jax.multimodal_infer import class_probabilities
+from astro_jax.multimodal_source import announce
+from astro_jax.multimodal_task import object_task, resolve_steps, start_params
+from astro_jax.report import confusion_plot, text_table, training_plot
+from astro_jax.summary import read_metrics
+from astro_jax.supervised import Task, keep_facts
+from astro_jax.train import train
+from astro_jax.weights import Run, load
+from astro_jax.workdir import claim, locked, read_json, write_text
+
+
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
+    with locked(workdir):
+        claim(workdir, json.loads(config.to_json()))
+        print(announce(config), flush=True)
+        if (workdir / "summary.json").exists():
+            print(f"{workdir} is finished; nothing to train")
+            print(describe(read_json(workdir / "summary.json"), workdir))
+            return 0
+        task = object_task(config)
+        print(task.ledger.summary(), flush=True)
+        task.ledger.write(str(workdir / "quarantine.csv"))
+        keep_facts(workdir, task.facts)
+        full = resolve_steps(config, len(task.train))
+        full.model, full.rows = (ConfigDict(task.facts[name]) for name in ("model", "rows"))
+        check_training(full)
+        start = time.perf_counter()
+        params = start_params(config)
+        outcome = train(full, task.train, task.valid, workdir, params=params, feed=OBJECTS)
+        if outcome.stopped:
+            print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
+            return STOPPED
+        result = finish(task, load(workdir), full, workdir)
+        result["seconds"] = round(time.perf_counter() - start, 1)
+        training_plot(
+            workdir / "training.png", read_metrics(workdir / "metrics.jsonl"), workdir.name, "loss"
+        )
+        write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
+        print(describe(result, workdir))
+    return 0
+
+
+def finish(task: Task, trained: Run, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Score the best step on the test objects, for each subset of modalities; write predictions."""
+    classes, seed = task.facts["classes"], config.seed
+    known = task.test.arrays["label"] >= 0
+    test = task.test.take(known)
+    probabilities, _ = class_probabilities(trained, test)
+    some = np.isfinite(probabilities).all(1)
+    labels = test.arrays["label"]
+    result = scores(probabilities[some], labels[some], classes, seed)
+    confusion_plot(workdir / "confusion.png", result.confusion, classes, workdir.name)
+    write_predictions(workdir / "test_predictions.parquet", test, probabilities, classes)
+    told = {
+        "best_step": trained.step,
+        "epochs": round(trained.step / max(config.eval_every, 1), 2),
+        "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
+        "classes": classes,
+        "model": summary(result),
+    }
+    for names in subsets(trained, test):
+        few = test.without(*(set(test.parts) - set(names)))
+        part, _ = class_probabilities(trained, few)
+        there = np.isfinite(part).all(1)
+        if there.any():
+            scored = scores(part[there], labels[there], classes, seed)
+            told[" + ".join(names)] = summary(scored)
+    return told
+
+
+def subsets(trained: Run, test: Objects) -> list[tuple[str, ...]]:
+    """Return the proper subsets of modalities that a run of several can classify from."""
+    if "modality" in trained.config.model:
+        return []
+    names = [name for name in trained.config.modalities if name in test.parts]
+    return list(chain.from_iterable(combinations(names, k) for k in range(1, len(names))))
+
+
+def write_predictions(
+    path: Path, test: Objects, probabilities: np.ndarray, classes: list[str]
+) -> None:
+    """Write the predictions of the test objects with their label, as Parquet."""
+    safe = np.nan_to_num(probabilities, nan=-1.0)
+    columns: dict[str, Any] = {
+        "id": test.columns["id"],
+        "prediction": [classes[k] for k in safe.argmax(1)],
+        "label": [classes[k] for k in test.arrays["label"]],
+    }
+    for name, column in zip(classes, probabilities.T, strict=True):
+        columns[f"prob_{name}"] = column
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(pa.table(columns), temporary)
+    temporary.replace(path)
+
+
+def describe(result: dict, workdir: Path) -> str:
+    """Return the closing text of a run."""
+    rows = [
+        {
+            "on test objects": name,
+            "accuracy": part["accuracy"],
+            "balanced": float(np.mean([c["recall"] for c in part["classes"].values()
+                                       if c["objects"]])),
+            "macro-F1": part["macro_f1"],
+            "objects": part["objects"],
+        }
+        for name, part in result.items()
+        if isinstance(part, dict) and "macro_f1" in part
+    ]  # fmt: skip
+    objects = result["objects"]
+    return (
+        f"{text_table(rows)}\n{len(result['classes'])} classes; {objects['train']} objects to "
+        f"train, {objects['valid']} to validate; best step {result['best_step']}, "
+        f"{result['epochs']} epochs; pictures are in {workdir}"
+    )

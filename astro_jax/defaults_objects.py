@@ -1,0 +1,81 @@
+"""What the configs on several modalities share: the published hyper-parameters and the data."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from astro_jax import defaults
+from astro_jax.data.astrom3_settings import BATCH_SIZE, PATIENCE, PLATEAU, WARMUP_EPOCHS, settings
+from astro_jax.data.multimodal_rules import WAVELENGTHS
+from astro_jax.models.astrom3 import (
+    GalSpecNet,
+    Informer,
+    Metadata,
+    OfficialInformer,
+    OfficialMetadata,
+)
+from astro_jax.optim import warmup_by_epoch
+from astro_jax.spec import spec
+
+
+def training(job: str, mode: str, subset: str, clip: bool) -> ConfigDict:
+    """Return the keys of a training with a published set (see `data.astrom3_settings`).
+
+    What counts in epochs becomes steps when the size of the data is known (`steps`, `eval_every`:
+    0): the warm-up, evaluations, the patience and the plateau go by the epoch.
+    """
+    found = settings(mode, subset, clip)
+    config = defaults.training(
+        job,
+        seed=42,  # of the split as well; the published seeds are 42, 0, 66, 12 and 123
+        steps=0,  # 0: epochs
+        epochs=found.epochs,
+        batch_size=BATCH_SIZE,  # at most the training objects
+        eval_every=0,  # steps; 0: every epoch
+        patience=PATIENCE,
+    )
+    del config.eval_windows
+    config.plateau = {"factor": found.factor, "patience": PLATEAU, "after": 0}
+    schedule = spec(warmup_by_epoch, rate=found.rate, every=0, epochs=WARMUP_EPOCHS)
+    config.optimizer = {
+        "b1": found.b1,
+        "b2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+        "l2": found.l2,
+        "clip": found.clip,
+        "rules": (),
+        "schedule": schedule,
+    }
+    return config
+
+
+def towers(mode: str, subset: str, clip: bool, official: bool) -> dict[str, Any]:
+    """Return the specs of the three towers with the published dropouts."""
+    found = settings(mode, subset, clip)
+    photometry, metadata = (
+        (OfficialInformer, OfficialMetadata) if official else (Informer, Metadata)
+    )
+    sizes = {"width": 128, "heads": 4, "ffn": 512, "blocks": 8}
+    return {
+        "photometry": spec(photometry, **sizes, dropout=found.photometry),
+        "spectrum": spec(GalSpecNet, channels=(64, 64, 32, 32), dropout=found.spectrum),
+        "metadata": spec(metadata, width=512, dropout=found.metadata),
+    }
+
+
+def data(official: bool) -> ConfigDict:
+    """Return where the objects come from."""
+    return ConfigDict(
+        {
+            "path": "",  # a file or a folder of the published layout; empty: simulate
+            "rules": "official" if official else "full",  # see data.multimodal_rules
+            "padding": "zero",  # or tile_aux: the first released loader
+            "wavelengths": WAVELENGTHS,  # Angstrom: first, end, step
+            "any_spectrum": False,  # draw one of several spectra at each step
+            "classes": (),  # names by number, where a file has none
+            "required": ("photometry", "spectrum", "metadata"),  # others are left out
+            "workers": 0,
+            "simulate": {"stars": 2000, "spectra": 1.0, "bands": ("V",)},
+        }
+    )

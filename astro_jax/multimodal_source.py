@@ -1,0 +1,130 @@
+"""From `config.data` to objects in several modalities: simulated, published, or raw parts."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from astro_jax.data.ledger import Ledger, opening
+from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal_rules import Statistics, standardised, statistics
+from astro_jax.data.multimodal_splits import split_rows
+from astro_jax.data.simulate.trimodal import simulate_objects
+from astro_jax.errors import UserError, suggest
+from astro_jax.surveys.astrom3 import is_published, read_published
+
+PARTS = ("train", "valid", "test")
+
+
+class ObjectParts(NamedTuple):
+    """Standardised objects by part, the account, and the statistics of the training part."""
+
+    train: Objects
+    valid: Objects
+    test: Objects
+    ledger: Ledger
+    statistics: Statistics
+
+
+def announce(config: ConfigDict) -> str:
+    """Say in one line where the data of a run come from."""
+    data = config.data
+    if data.path:
+        return f"Reading {data.path}"
+    return (
+        f"No config.data.path: simulating {data.simulate.stars} stars in light curves, spectra and "
+        f"catalogue (seed {config.seed})"
+    )
+
+
+def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectParts:
+    """Read or simulate the objects of `config.data`, split, require modalities, standardise.
+
+    told: statistics of a run that this one goes on from, instead of those of the training part
+    Published files come split and standardised; a file or folder that is not split is split by id
+    and `config.seed`, see `data.multimodal_splits`.
+    """
+    splits, ledger, ready = read_splits(config)
+    splits, ledger = require(splits, ledger, tuple(config.data.required))
+    for name in ("train", "valid"):
+        if not len(splits[name]):
+            raise UserError(f"no object to {name}: of {ledger.read.objects} read, none is left")
+    if ready:
+        return ObjectParts(*(splits[name] for name in PARTS), ledger, {})
+    told = told or statistics(splits["train"])
+    return ObjectParts(*(standardised(splits[name], told) for name in PARTS), ledger, told)
+
+
+def read_splits(config: ConfigDict) -> tuple[dict[str, Objects], Ledger, bool]:
+    """Return the objects by part, the account, and whether they are standardised already."""
+    data = config.data
+    if not data.path:
+        objects = simulated(config)
+        points = sum(int(p.lengths.sum()) for n, p in objects.parts.items() if "photo" in n)
+        return cut(objects, config.seed), opening(len(objects), points), False
+    if not is_published(data.path):
+        raise UserError(
+            f"{data.path} is no file or folder of the published layout (columns photometry, "
+            "spectra, metadata, label)"
+        )
+    found, ledger = read_published(data.path, tuple(data.classes), tuple(data.wavelengths))
+    if set(found) == set(PARTS):
+        return found, ledger, True
+    if set(found) == {""}:
+        return cut(found[""], config.seed), ledger, True
+    there = ", ".join(sorted(found)) or "none"
+    raise UserError(f"{data.path} holds the parts {there}: give train, validation and test, or one")
+
+
+def simulated(config: ConfigDict) -> Objects:
+    """Return the simulated objects of `config.data`."""
+    data = config.data
+    return simulate_objects(
+        data.simulate.stars,
+        config.seed,
+        rules=data.rules,
+        spectra_share=data.simulate.spectra,
+        bands=tuple(data.simulate.bands),
+        wavelengths=tuple(data.wavelengths),
+    )
+
+
+def cut(objects: Objects, seed: int) -> dict[str, Objects]:
+    """Return the parts of objects that come in one piece, 80, 10 and 10 %."""
+    rows = split_rows(objects.star, seed)
+    return {name: objects.take(rows[name]) for name in PARTS}
+
+
+def require(
+    splits: dict[str, Objects], ledger: Ledger, names: tuple[str, ...]
+) -> tuple[dict[str, Objects], Ledger]:
+    """Leave out objects that lack one of the modalities `names`."""
+    kept = {}
+    for part, objects in splits.items():
+        keep = np.ones(len(objects), bool)
+        for name in names:
+            if name not in objects.parts:
+                known = suggest(name, objects.parts)
+                raise UserError(f"config.data.required: no modality '{name}'{known}")
+            lacking = keep & ~objects.present[name]
+            points = _points(objects.take(lacking))
+            ledger = ledger.filter(int(lacking.sum()), points, f"no {name} (config.data.required)")
+            keep &= ~lacking
+        kept[part] = objects.take(keep)
+    return kept, ledger
+
+
+def _points(objects: Objects) -> int:
+    return sum(int(p.lengths.sum()) for n, p in objects.parts.items() if n.startswith("photometry"))
+
+
+def rows_facts(config: ConfigDict) -> dict[str, Any]:
+    """Return how rows are made: what a run needs to know to encode other objects."""
+    data = config.data
+    return {
+        "rules": data.rules,
+        "length": config.window,
+        "padding": data.padding,
+        "wavelengths": list(data.wavelengths),
+        "any_spectrum": data.any_spectrum,
+    }

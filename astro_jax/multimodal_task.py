@@ -1,0 +1,138 @@
+"""What the jobs on several modalities share: labels, epochs as steps, where parameters start."""
+
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from astro_jax.data.labels import codes_of, label_texts
+from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal_splits import subset
+from astro_jax.errors import UserError
+from astro_jax.multimodal_source import ObjectParts, load_parts, rows_facts
+from astro_jax.parallel import AXIS, largest_divisor, on_cpu
+from astro_jax.supervised import Task
+from astro_jax.weights import Run, load
+
+CPU_ROWS = 8  # through the towers at once, so that their activations stay in the cache
+
+
+def object_task(config: ConfigDict) -> Task:
+    """Return the labelled parts of `config.data`, with `config.subset` of the labels.
+
+    Statistics are those of the run at `config.init`, else of the whole training part: only the
+    labels shrink.  Classes are those of the training part.
+    """
+    base = _base(config)
+    told = base.config.statistics.to_dict() if base and "statistics" in base.config else None
+    parts = load_parts(config, told)
+    classes = _classes(parts.train, base)
+    labelled = [with_codes(part, classes) for part in parts[:3]]
+    train, valid, test = (
+        few(part, config) if name != "test" or config.subset_test else part
+        for name, part in zip(("train", "valid", "test"), labelled, strict=True)
+    )
+    facts = {**common_facts(config, parts), "classes": classes}
+    facts["model"] = resolved_model(config, len(classes))
+    return Task(train, valid, test, parts.ledger, facts)
+
+
+def _base(config: ConfigDict) -> Run | None:
+    """Return the run at `config.init`, refusing one whose split was another."""
+    if not config.init:
+        return None
+    base = load(config.init)
+    if "seed" in base.config and base.config.seed != config.seed:
+        raise UserError(
+            f"config.init={config.init} was trained on the split of seed {base.config.seed}: with "
+            f"config.seed={config.seed} it would have seen test objects; give the same seed"
+        )
+    return base
+
+
+def _classes(train: Objects, base: Run | None) -> list[str]:
+    if base is not None and "classes" in base.config:
+        return list(base.config.classes)
+    texts = {text for text in label_texts(train, "label") if text is not None}
+    if len(texts) < 2:
+        raise UserError(f"a classifier needs two classes; the training part has {sorted(texts)}")
+    return sorted(texts)
+
+
+def with_codes(objects: Objects, classes: list[str]) -> Objects:
+    """Return the objects with their class numbers as the array `label`; -1 = none of them."""
+    texts = objects.columns["label"].to_pylist() if "label" in objects.columns.column_names else []
+    texts = [None if text is None else str(text) for text in texts] or [None] * len(objects)
+    return objects.with_arrays(label=codes_of(texts, classes))
+
+
+def few(objects: Objects, config: ConfigDict) -> Objects:
+    """Return the sub-set `config.subset` of objects with class numbers."""
+    bright = objects.columns["mean_vmag"].to_numpy() if config.brightest else None
+    labels = objects.arrays["label"]
+    return subset(objects, labels, config.subset, config.seed, bright)
+
+
+def common_facts(config: ConfigDict, parts: ObjectParts) -> dict[str, Any]:
+    """Return what a run keeps to encode other objects as it was trained."""
+    channels = {name: list(part.channels) for name, part in parts.train.parts.items()}
+    return {
+        "statistics": parts.statistics,
+        "rows": rows_facts(config),
+        "modalities": sorted(channels),
+        "channels": channels,
+    }
+
+
+def resolved_model(config: ConfigDict, classes: int) -> dict[str, Any]:
+    """Return the spec of a classifier with the number of classes in it."""
+    model = json.loads(config.model.to_json())
+    if "head" in model:
+        model["head"]["classes"] = classes
+    else:
+        model["classes"] = classes
+    return model
+
+
+def resolve_steps(config: ConfigDict, size: int) -> ConfigDict:
+    """Return the config with epochs as steps: what is 0 in it follows from `size` objects.
+
+    An epoch is size // batch_size steps, as where the last batch is dropped; it is evaluated, the
+    warm-up steps, and the plateau counts after each.
+    """
+    full = ConfigDict(json.loads(config.to_json()))
+    full.batch_size = min(full.batch_size, max(size, 1)) if full.mode == "jit" else full.batch_size
+    every = max(size // full.batch_size, 1)
+    full.eval_every = full.eval_every or every
+    full.steps = full.steps or full.epochs * every
+    full.optimizer.schedule.every = every
+    full.plateau.after = full.optimizer.schedule.epochs * every
+    return full
+
+
+def resolve_pieces(config: ConfigDict) -> ConfigDict:
+    """Return the config of a contrastive training whose step keeps the batch in one piece."""
+    full = ConfigDict(json.loads(config.to_json()))
+    full.micro_batch = full.batch_size
+    if full.mode == "jit" and on_cpu():
+        full.objective.rows = largest_divisor(full.batch_size, CPU_ROWS)
+    full.objective.axis = AXIS if full.mode == "pmap" else ""
+    return full
+
+
+def start_params(config: ConfigDict) -> Any:
+    """Return the parameters of `config.init` that the model of `config` starts from, or None.
+
+    A classifier of one tower takes that tower of a run of all; one of all takes all but the head.
+    """
+    if not config.init:
+        return None
+    source = load(config.init).params
+    encoder = source.get("encoder", source)
+    modality = config.model.get("modality", "")
+    tower = f"towers_{modality}"
+    if modality and tower in encoder:
+        encoder = encoder[tower]
+    elif modality and "projections_" + modality in encoder:
+        raise UserError(f"config.init={config.init} has no tower of {modality}")
+    return {"encoder": encoder}

@@ -1,0 +1,242 @@
+"""Jobs on several modalities: a space, classifiers with and without it, data, learning rates."""
+
+import json
+
+import jax
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from ml_collections import ConfigDict
+from tiny import ROOT
+from tiny_objects import words
+
+import astro_jax
+from astro_jax.control import Control, choose, plateau
+from astro_jax.data.multimodal import hide
+from astro_jax.data.simulate.trimodal import simulate_objects
+from astro_jax.errors import UserError
+from astro_jax.main import main
+from astro_jax.multimodal_infer import class_probabilities, encode_all, encode_objects
+from astro_jax.multimodal_source import load_parts, standardised
+from astro_jax.optim import adam, scale_by_evaluation, warmup_by_epoch, with_scale
+from astro_jax.summary import read_metrics
+
+pytestmark = pytest.mark.usefixtures("hastily")
+PRETRAIN = f"--config={ROOT}/configs/pretrain_astrom3.py"
+CLASSIFY = f"--config={ROOT}/configs/classify_astrom3.py"
+COARSE = (3850.0, 9000.0, 9.0)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory, hastily):
+    """Return the folder of a tiny space of three modalities, some spectra missing."""
+    workdir = tmp_path_factory.mktemp("space") / "clip"
+    some = ["--config.data.simulate.spectra=0.5"]
+    assert main(["main", PRETRAIN, f"--workdir={workdir}", *words("pretrain_astrom3"), *some]) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory, space, hastily):
+    workdir = tmp_path_factory.mktemp("space") / "all"
+    line = [f"{CLASSIFY}:all_sub50_clip", f"--config.init={space}", f"--workdir={workdir}"]
+    assert main(["main", *line, *words("classify_astrom3:all")]) == 0
+    return workdir
+
+
+def new_objects(run, count=30):
+    """Return objects that the run never saw, standardised as its own."""
+    objects = simulate_objects(count, seed=9, wavelengths=COARSE)
+    return standardised(objects, run.config.statistics.to_dict())
+
+
+def test_a_space_is_trained_and_reported(space):
+    lines = read_metrics(space / "metrics.jsonl")
+    assert [(line["step"], line["split"]) for line in lines] == [
+        (1, "train"),
+        (2, "train"),
+        (2, "valid"),
+    ]
+    summary = json.loads((space / "summary.json").read_text())
+    assert summary["objects"] == {"train": 48, "valid": 6, "test": 6}
+    assert "photometry to spectrum" in summary["matching"]
+    assert set(summary["frozen"]) == {"metadata", "photometry", "spectrum"}
+
+
+def test_a_run_keeps_what_it_takes_to_encode(space):
+    run = astro_jax.load(space)
+    assert list(run.config.modalities) == ["metadata", "photometry", "spectrum"]
+    assert run.config.rows.length == 32 and len(run.config.statistics.metadata) == 34
+    objects = new_objects(run)
+    vectors = encode_all(run, objects, batch_size=8)
+    for name, rows in vectors.items():
+        assert rows.shape == (30, 512)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(encode_objects(run, objects, name, 30), rows, atol=1e-6)
+
+
+def test_what_is_missing_has_no_vector(space):
+    run = astro_jax.load(space)
+    objects = hide(new_objects(run), "spectrum", np.arange(30) < 10)
+    rows = encode_objects(run, objects, "spectrum")
+    assert np.isfinite(rows[:10]).all() and np.isnan(rows[10:]).all()
+    with pytest.raises(UserError, match="no modality 'spectra'.*spectrum"):
+        encode_objects(run, objects, "spectra")
+    with pytest.raises(UserError, match="objects lack 'spectrum'"):
+        encode_objects(run, objects.without("spectrum"), "spectrum")
+
+
+def test_a_classifier_starts_from_the_space_and_its_statistics(space, classifier):
+    base, run = astro_jax.load(space), astro_jax.load(classifier)
+    assert run.config.statistics.to_dict() == base.config.statistics.to_dict()
+    fresh = base.params["towers_metadata"]["dense_1"]["kernel"]
+    tuned = run.params["encoder"]["towers_metadata"]["dense_1"]["kernel"]
+    # epoch 0 of the warm-up has 1e-5 of the learning rate
+    np.testing.assert_allclose(tuned, fresh, atol=2e-4)
+    summary = json.loads((classifier / "summary.json").read_text())
+    assert summary["objects"]["train"] < 30 and summary["objects"]["test"] == 6
+    table = pq.read_table(classifier / "test_predictions.parquet")
+    assert table.num_rows == summary["model"]["objects"] <= 6  # of classes that are trained
+    assert "prob_EW" in table.column_names
+
+
+def test_any_subset_of_modalities_is_classified_and_reported(classifier):
+    run = astro_jax.load(classifier)
+    objects = new_objects(run)
+    whole, used = class_probabilities(run, objects)
+    np.testing.assert_allclose(whole.sum(1), 1.0)
+    assert set(used) == {"metadata", "photometry", "spectrum"}
+    few, used = class_probabilities(run, objects.without("spectrum"))
+    assert set(used) == {"metadata", "photometry"} and np.abs(few - whole).max() > 0
+    none = hide(objects.without("spectrum", "metadata"), "photometry", np.arange(30) > 0)
+    alone, used = class_probabilities(run, none)
+    assert np.isnan(alone[0]).all() and np.isfinite(alone[1:]).all() and not used["photometry"][0]
+
+
+def test_the_seed_of_the_space_must_be_that_of_the_split(space, tmp_path, capsys):
+    line = [f"{CLASSIFY}:all", f"--config.init={space}", "--config.seed=0"]
+    assert main(["main", *line, *words("classify_astrom3:all"), f"--workdir={tmp_path}"]) == 1
+    assert "seed 42" in capsys.readouterr().err
+
+
+def test_one_tower_of_the_space(space, tmp_path):
+    line = [f"{CLASSIFY}:photo_clip", f"--config.init={space}", f"--workdir={tmp_path}"]
+    assert main(["main", *line, *words("classify_astrom3:photo")]) == 0
+    run = astro_jax.load(tmp_path)
+    tower = astro_jax.load(space).params["towers_photometry"]["block_0"]["dense_1"]["kernel"]
+    ours = run.params["encoder"]["block_0"]["dense_1"]["kernel"]
+    np.testing.assert_allclose(ours, tower, atol=1e-4)
+    probabilities, used = class_probabilities(run, new_objects(run))
+    assert set(used) == {"photometry"} and np.isfinite(probabilities).all()
+    with pytest.raises(UserError, match="lack photometry"):
+        class_probabilities(run, new_objects(run).without("photometry"))
+    with pytest.raises(UserError, match="no shared space"):
+        encode_objects(run, new_objects(run), "photometry")
+
+
+def test_channels_of_another_kind_are_refused(space):
+    run = astro_jax.load(space)
+    official = simulate_objects(5, seed=9, rules="official", wavelengths=COARSE)
+    with pytest.raises(UserError, match="has channels .*rfr_score.*trained with .*peak_to_peak"):
+        encode_objects(run, official, "photometry")
+
+
+# Data
+
+
+def config(**changes):
+    names = {"path": "", "rules": "full", "wavelengths": COARSE, "required": (), "classes": ()}
+    data = {**names, "simulate": {"stars": 80, "spectra": 0.3, "bands": ("V",)}, **changes}
+    return ConfigDict({"seed": 0, "data": data})
+
+
+def test_required_modalities_are_accounted_for():
+    parts = load_parts(config(required=("spectrum",)))
+    kept = sum(len(part) for part in parts[:3])
+    assert 8 < kept < 45 and parts.ledger.kept.objects == kept
+    assert parts.ledger.filtered.objects == 80 - kept
+    assert all(part.present["spectrum"].all() for part in parts[:3])
+    with pytest.raises(UserError, match="no modality 'spectra'"):
+        load_parts(config(required=("spectra",)))
+
+
+def test_statistics_come_from_the_training_part_or_are_given():
+    parts = load_parts(config())
+    values = parts.train.parts["metadata"].column("pmra")
+    np.testing.assert_allclose([np.nanmean(values), np.nanstd(values)], [0, 1], atol=1e-4)
+    told = {"metadata": {"pmra": [100.0, 2.0]}}
+    again = load_parts(config(), told)
+    assert again.statistics is told and again.train.parts["metadata"].column("pmra").mean() < -40
+
+
+def test_a_path_that_is_no_published_data_is_named(tmp_path):
+    with pytest.raises(UserError, match="no file or folder of the published layout"):
+        load_parts(config(path=str(tmp_path)))
+
+
+# Rates that evaluation sets
+
+
+def test_the_rate_falls_after_a_plateau_as_in_pytorch():
+    control = Control()
+    scales = []
+    for value in (5.0, 4.0, 4.0, 3.99999, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 3.0, 3.0):
+        control = plateau(control, value, factor=0.1, patience=3)
+        scales.append(round(control.scale, 6))
+    assert scales == [1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
+
+
+def test_the_step_to_use_may_be_chosen_by_another_metric():
+    control = Control()
+    for step, value in enumerate((0.3, 0.1, 0.2, 0.1)):
+        control = choose(control, value, step)
+    assert (control.chosen, control.chosen_step) == (0.1, 1)
+
+
+def test_a_scale_multiplies_the_step():
+    import optax
+
+    params = {"a": np.ones(3, np.float32)}
+    optimizer = optax.chain(adam(optax.constant_schedule(0.1)), scale_by_evaluation())
+    state = optimizer.init(params)
+    gradient = {"a": np.full(3, 2.0, np.float32)}
+    whole, _ = optimizer.update(gradient, state, params)
+    tenth, after = optimizer.update(gradient, with_scale(state, 0.1), params)
+    np.testing.assert_allclose(tenth["a"], 0.1 * whole["a"], rtol=1e-6)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+
+
+def test_warm_up_goes_by_epochs():
+    rate = warmup_by_epoch(2.0, every=5, epochs=10)
+    values = [float(rate(step)) for step in (0, 4, 5, 25, 49, 50, 500)]
+    np.testing.assert_allclose(values[:2], 2e-5)
+    np.testing.assert_allclose(values[2:], [0.200018, 1.00001, 1.800002, 2.0, 2.0], rtol=1e-5)
+
+
+def test_coupled_decay_is_what_pytorch_does():
+    import optax
+
+    params = {"a": np.array([3.0], np.float32)}
+    optimizer = adam(optax.constant_schedule(0.1), l2=0.5)
+    updates, _ = optimizer.update(
+        {"a": np.array([0.0], np.float32)}, optimizer.init(params), params
+    )
+    np.testing.assert_allclose(updates["a"], [-0.1], rtol=1e-4)  # a step of Adam: its sign
+
+
+def test_published_settings(shared):
+    from astro_jax.data.astrom3_settings import settings
+
+    path = shared / "parity" / "astrom3_configs.json"
+    for name, expected in json.loads(path.read_text())["configs"].items():
+        mode, subset, *clip = name.split("-")
+        ours = settings(mode, subset, bool(clip))
+        assert (ours.rate, ours.b1, ours.l2) == (
+            expected["lr"], expected["beta1"], expected["weight_decay"]
+        )  # fmt: skip
+        assert ours.factor == expected["scheduler_factor"] and ours.epochs == expected["epochs"]
+        assert ours.clip == (expected["clip_value"] if expected["clip_grad"] else 0)
+        rates = [expected.get(f"{k}_dropout", 0) for k in "psm"]
+        assert [ours.photometry, ours.spectrum, ours.metadata] == rates
+    with pytest.raises(UserError, match="photo-sub5"):
+        settings("photo", "sub5")

@@ -1,0 +1,24 @@
+"""Jobs on several modalities that are small enough for a test."""
+
+COMMON = [
+    "--config.data.simulate.stars=60",
+    "--config.data.wavelengths=(3850.0,9000.0,9.0)",
+    "--config.window=32",
+    "--config.batch_size=8",
+    "--config.log_every=1",
+]
+TOWER = {"width": 16, "heads": 2, "ffn": 16, "blocks": 1}
+
+
+def words(name: str, steps: int = 2) -> list[str]:
+    """Return the words that make "classify_astrom3:photo" and the like small."""
+    stem, _, variant = name.partition(":")
+    mode = variant.partition("_")[0]
+    if stem.startswith("classify"):
+        places = {"photo": ["encoder"], "all": ["encoder.towers.photometry"]}.get(mode, [])
+        if not variant:
+            places = ["encoder.towers.photometry"]
+    else:
+        places = ["towers.photometry", *(["towers.photometry_g"] if mode == "four" else [])]
+    sizes = [f"--config.model.{p}.{k}={v}" for p in places for k, v in TOWER.items()]
+    return [*COMMON, *sizes, f"--config.steps={steps}", "--config.eval_every=2"]
