@@ -68,7 +68,12 @@ def data(official: bool) -> ConfigDict:
     """Return where the objects come from."""
     return ConfigDict(
         {
-            "path": "",  # a file or a folder of the published layout; empty: simulate
+            "path": "",  # a file or a folder of the published layout; empty, and no raw parts:
+            "curves": "",  # simulate. Raw parts, joined by id: light curves of any survey,
+            "spectra": "",  # FITS or Parquet,
+            "catalogue": "",  # Parquet or CSV with the columns of multimodal_rules.METADATA
+            "band": "",  # of the light curves, such as V or g
+            "label": "label",  # a column of catalogue, light curves or spectra
             "rules": "official" if official else "full",  # see data.multimodal_rules
             "padding": "zero",  # or tile_aux: the first released loader
             "wavelengths": WAVELENGTHS,  # Angstrom: first, end, step

@@ -7,11 +7,14 @@ from ml_collections import ConfigDict
 
 from astro_jax.data.ledger import Ledger, opening
 from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal_parts import assemble, read_catalogue
 from astro_jax.data.multimodal_rules import Statistics, standardised, statistics
 from astro_jax.data.multimodal_splits import split_rows
+from astro_jax.data.read import read_survey
 from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.errors import UserError, suggest
 from astro_jax.surveys.astrom3 import is_published, read_published
+from astro_jax.surveys.spectra import read_spectra
 
 PARTS = ("train", "valid", "test")
 
@@ -29,8 +32,9 @@ class ObjectParts(NamedTuple):
 def announce(config: ConfigDict) -> str:
     """Say in one line where the data of a run come from."""
     data = config.data
-    if data.path:
-        return f"Reading {data.path}"
+    paths = [path for path in (data.path, data.curves, data.spectra, data.catalogue) if path]
+    if paths:
+        return f"Reading {', '.join(paths)}"
     return (
         f"No config.data.path: simulating {data.simulate.stars} stars in light curves, spectra and "
         f"catalogue (seed {config.seed})"
@@ -58,10 +62,13 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
 def read_splits(config: ConfigDict) -> tuple[dict[str, Objects], Ledger, bool]:
     """Return the objects by part, the account, and whether they are standardised already."""
     data = config.data
-    if not data.path:
+    if not (data.path or data.curves or data.spectra):
         objects = simulated(config)
         points = sum(int(p.lengths.sum()) for n, p in objects.parts.items() if "photo" in n)
         return cut(objects, config.seed), opening(len(objects), points), False
+    if data.curves or data.spectra:
+        objects, ledger = from_parts(data)
+        return cut(objects, config.seed), ledger, False
     if not is_published(data.path):
         raise UserError(
             f"{data.path} is no file or folder of the published layout (columns photometry, "
@@ -87,6 +94,25 @@ def simulated(config: ConfigDict) -> Objects:
         bands=tuple(data.simulate.bands),
         wavelengths=tuple(data.wavelengths),
     )
+
+
+def from_parts(data: ConfigDict) -> tuple[Objects, Ledger]:
+    """Return the objects of raw light curves, spectra and a catalogue, and the account."""
+    curves = spectra = catalogue = ledger = None
+    notes: tuple[str, ...] = ()
+    if data.curves:
+        curves, ledger = read_survey(data.curves, band=data.band or None)
+    if data.spectra:
+        spectra, lost = read_spectra(data.spectra)
+        reasons = tuple(f"{row.file}: {row.reason}" for row in lost.rows[:8])
+        notes += (f"{len(lost.rows)} spectra quarantined", *reasons) if lost.rows else ()
+    if data.catalogue:
+        catalogue, remarks = read_catalogue(data.catalogue)
+        notes += remarks
+    objects, ledger = assemble(
+        curves, spectra, catalogue, data.rules, tuple(data.wavelengths), data.label, ledger
+    )
+    return objects, ledger.note(*notes)
 
 
 def cut(objects: Objects, seed: int) -> dict[str, Objects]:

@@ -145,8 +145,10 @@ def test_channels_of_another_kind_are_refused(space):
 
 
 def config(**changes):
-    names = {"path": "", "rules": "full", "wavelengths": COARSE, "required": (), "classes": ()}
-    data = {**names, "simulate": {"stars": 80, "spectra": 0.3, "bands": ("V",)}, **changes}
+    paths = dict.fromkeys(("path", "curves", "spectra", "catalogue", "band"), "")
+    names = {"rules": "full", "wavelengths": COARSE, "required": (), "classes": ()}
+    simulate = {"stars": 80, "spectra": 0.3, "bands": ("V",)}
+    data = {**paths, **names, "label": "label", "simulate": simulate, **changes}
     return ConfigDict({"seed": 0, "data": data})
 
 
@@ -167,6 +169,15 @@ def test_statistics_come_from_the_training_part_or_are_given():
     told = {"metadata": {"pmra": [100.0, 2.0]}}
     again = load_parts(config(), told)
     assert again.statistics is told and again.train.parts["metadata"].column("pmra").mean() < -40
+
+
+def test_raw_parts_are_read_by_their_paths(tmp_path, shared):
+    path = shared / "data" / "spectra" / "lamost_lrs_sample.parquet"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    parts = load_parts(config(spectra=str(path), label="sptype", required=("spectrum",)))
+    assert sum(len(part) for part in parts[:3]) == parts.ledger.kept.objects > 100
+    assert {"F", "K"} <= set(parts.train.columns["label"].to_pylist())
 
 
 def test_a_path_that_is_no_published_data_is_named(tmp_path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from astro_jax.data.multimodal_batches import object_batches
-from astro_jax.data.multimodal_rules import METADATA, standardised, statistics
+from astro_jax.data.multimodal_rules import METADATA, standardised, statistics, string_lengths
 from astro_jax.data.simulate.spectra import planck, spectra
-from astro_jax.data.simulate.trimodal import simulate_objects, string_lengths
+from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.simulate.trimodal_classes import TRAINED, UNSEEN, Physics
 from astro_jax.errors import UserError
 

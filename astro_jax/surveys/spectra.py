@@ -1,0 +1,194 @@
+"""Spectra of LAMOST, SDSS and MILES in FITS, and of any survey in Parquet.
+
+FITS, told by what is in them (astropy, extra `fits`):
+    image [k, n] with COEFF0, COEFF1   LAMOST to DR7: rows flux, inverse variance, ...; the
+                                       wavelength comes from the header alone, other rows differ
+    table with FLUX, IVAR and WAVELENGTH, or flux, ivar and loglam   LAMOST from DR8; SDSS
+    image [n] with CRVAL1, CDELT1      MILES: flux alone, inverse variance 1
+Parquet: a row a spectrum, lists `flux` and (optional) `ivar`, and lists `wavelength`, or the grid
+in the schema metadata, as "lambda/Angstrom = a + b*i" or "log10(lambda/Angstrom) = a + b*i".  A
+grid that says "air" is turned to vacuum.  The id is a column, in FITS the object's name or OBSID.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from astro_jax.data.ledger import Ledger, Quarantined, opening
+from astro_jax.data.read import find_files
+from astro_jax.data.table import is_list, list_lengths
+from astro_jax.errors import UserError, suggest
+
+FITS = (".fits", ".fit", ".fits.gz", ".fit.gz")
+GRID = r"(log10\()?lambda\s*/\s*Angstrom\)?\s*=\s*([\d.eE+-]+)\s*([+-])\s*([\d.eE+-]+)\s*\*\s*i"
+
+
+class RawSpectra(NamedTuple):
+    """R spectra; spectrum k is `offsets[k]:offsets[k + 1]` of the flat arrays.
+
+    wavelength: [M] Angstrom, increasing; flux, ivar: [M], any unit; offsets: [R + 1]
+    columns: Arrow table of R rows: `id` (text), `snr` (median flux over its error), and others
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    offsets: np.ndarray
+    columns: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def one(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return wavelength, flux and inverse variance of spectrum k."""
+        part = slice(self.offsets[k], self.offsets[k + 1])
+        return self.wavelength[part], self.flux[part], self.ivar[part]
+
+
+def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
+    """Read a file, a glob or a folder of spectra; return them and the account.
+
+    A file that cannot be read, or a spectrum without two finite pixels, is quarantined.
+    Raises UserError where nothing is left.
+    """
+    found: list[tuple[dict[str, Any], np.ndarray]] = []
+    lost = []
+    for file in find_files(path):
+        try:
+            rows = read_parquet(file, id_column) if file.endswith((".parquet", ".pq")) else None
+            if rows is None and not file.endswith(FITS):
+                continue
+            found += read_fits(file) if rows is None else rows
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            lost.append(Quarantined(file, Path(file).stem, "", 1, 0, f"unreadable: {error}"[:200]))
+    kept = []
+    for told, pixels in found:
+        pixels = pixels[np.isfinite(pixels).all(1) & (pixels[:, 0] > 0)]
+        if len(pixels) < 2:
+            lost.append(Quarantined(path, str(told["id"]), "", 1, 0, "no two finite pixels"))
+        else:
+            kept.append((told, pixels[np.argsort(pixels[:, 0], kind="stable")]))
+    if not kept:
+        reason = f": {lost[0].reason}" if lost else ""
+        raise UserError(f"no spectrum in {path}{reason}")
+    return _join(kept), opening(len(kept) + len(lost), 0).quarantine(lost)
+
+
+def _join(kept: Sequence[tuple[dict[str, Any], np.ndarray]]) -> RawSpectra:
+    flat = np.concatenate([pixels for _, pixels in kept])
+    offsets = np.concatenate([[0], np.cumsum([len(pixels) for _, pixels in kept])])
+    told = [{**facts, "id": str(facts["id"]), "snr": _snr(p)} for facts, p in kept]
+    names = list(dict.fromkeys(name for facts in told for name in facts))
+    columns = pa.table({name: pa.array([facts.get(name) for facts in told]) for name in names})
+    return RawSpectra(*flat.T, offsets.astype(np.int64), columns)
+
+
+def _snr(pixels: np.ndarray) -> float:
+    good = pixels[:, 2] > 0
+    if not good.any():
+        return 0.0
+    return float(np.median(pixels[good, 1] * np.sqrt(pixels[good, 2])))
+
+
+def read_fits(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """Return the spectrum of a FITS file: its facts, and [n, 3] wavelength, flux, ivar."""
+    try:
+        from astropy.io import fits
+    except ImportError as error:
+        raise UserError(f"{file}: FITS needs astropy: pip install 'astro_jax[fits]'") from error
+    with fits.open(file) as units:
+        header = units[0].header
+        tables = [u for u in units if getattr(u, "columns", None) is not None]
+        pixels = _table(tables[0]) if tables else _image(units[0].data, header)
+        names = ("OBJNAME", "OBSID", "OBJID", "NAME")
+        id = next((header[n] for n in names if header.get(n) not in (None, "")), Path(file).stem)
+        told: dict[str, Any] = {"id": str(id).strip(), "file": Path(file).name}
+        for key, name in (("RA", "ra"), ("DEC", "dec"), ("SUBCLASS", "subclass"), ("Z", "z")):
+            if key in header:
+                told[name] = header[key]
+    return [(told, pixels)]
+
+
+def _image(data: np.ndarray, header: Any) -> np.ndarray:
+    data = np.asarray(data, float)
+    if "COEFF0" in header and data.ndim == 2:
+        wavelength = 10 ** (header["COEFF0"] + header["COEFF1"] * np.arange(data.shape[1]))
+        return np.stack([wavelength, data[0], data[1]], axis=1)
+    if "CRVAL1" in header and data.squeeze().ndim == 1:
+        flux, first = data.squeeze(), header.get("CRPIX1", 1)
+        wavelength = header["CRVAL1"] + header["CDELT1"] * (np.arange(len(flux)) + 1 - first)
+        return np.stack([wavelength, flux, np.ones(len(flux))], axis=1)
+    raise ValueError("an image without COEFF0 or CRVAL1: no known spectrum")
+
+
+def _table(unit: Any) -> np.ndarray:
+    names = {name.lower(): name for name in unit.columns.names}
+    for name in ("flux", "ivar"):
+        if name not in names:
+            raise KeyError(f"a table without '{name}'")
+
+    def column(name: str) -> np.ndarray:
+        return np.asarray(unit.data[names[name]], float).ravel()
+
+    if "wavelength" in names:
+        wavelength = column("wavelength")
+    elif "loglam" in names:
+        wavelength = 10 ** column("loglam")
+    else:
+        raise KeyError("a table without 'wavelength' or 'loglam'")
+    return np.stack([wavelength, column("flux"), column("ivar")], axis=1)
+
+
+def read_parquet(file: str, id_column: str = "id") -> list[tuple[dict[str, Any], np.ndarray]]:
+    """Return the spectra of a Parquet file: their scalar columns, and [n, 3] arrays."""
+    table = pq.read_table(file, partitioning=None)
+    names = table.column_names
+    for name in (id_column, "flux"):
+        if name not in names:
+            raise UserError(f"{file} lacks column '{name}'{suggest(name, names)}")
+    lists = {n: table[n].combine_chunks() for n in ("flux", "ivar", "wavelength") if n in names}
+    scalars = [n for n in names if not is_list(table[n].type)]
+    told = table.select(scalars).to_pylist()
+    grid = None if "wavelength" in lists else metadata_grid(table, file)
+    rows = []
+    for k, facts in enumerate(told):
+        flux = np.asarray(lists["flux"][k].values, float)
+        ivar = np.asarray(lists["ivar"][k].values, float) if "ivar" in lists else np.ones(len(flux))
+        wave = np.asarray(lists["wavelength"][k].values, float) if grid is None else grid(len(flux))
+        if not len(flux) == len(ivar) == len(wave):
+            raise ValueError(f"row {k}: flux, ivar and wavelength differ in length")
+        rows.append(({**facts, "id": facts[id_column]}, np.stack([wave, flux, ivar], axis=1)))
+    assert len(rows) == len(list_lengths(lists["flux"]))
+    return rows
+
+
+def metadata_grid(table: pa.Table, file: str) -> Any:
+    """Return the map length -> wavelengths that the schema metadata states."""
+    told = b" ".join((table.schema.metadata or {}).values()).decode("utf-8", "replace")
+    found = re.search(GRID, told)
+    if not found:
+        raise UserError(
+            f"{file}: no column 'wavelength', and no grid in its schema metadata, such as "
+            "'log10(lambda/Angstrom) = 3.5682 + 0.0001*i'"
+        )
+    log, first, sign, step = found.groups()
+    air = re.search(r"\bair\b", told[found.start() : found.end() + 40]) is not None
+
+    def grid(length: int) -> np.ndarray:
+        values = float(first) + (-1 if sign == "-" else 1) * float(step) * np.arange(length)
+        values = 10**values if log else values
+        return to_vacuum(values) if air else values
+
+    return grid
+
+
+def to_vacuum(air: np.ndarray) -> np.ndarray:
+    """Return vacuum wavelengths, Angstrom (Ciddor 1996, as Birch & Downs give the index)."""
+    inverse = (1e4 / air) ** 2
+    index = 1 + 8.34254e-5 + 2.406147e-2 / (130 - inverse) + 1.5998e-4 / (38.9 - inverse)
+    return air * index
