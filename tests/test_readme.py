@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import ROOT, TINY, TINY_MODEL, toy_curves
+from tiny import ROOT, TINY, TINY_MODEL, config_module, config_of, labelled_survey, toy_curves
 from tiny_objects import words as objects_words
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.simulate import simulate_survey
 from astro_jax.data.table import write_table
 from astro_jax.main import main
 
+pytestmark = pytest.mark.usefixtures("hastily")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHRINK = [word for word in TINY if "simulate" not in word]
 
@@ -52,8 +52,10 @@ def here(tmp_path_factory):
         (downloads / f"lc_1.3444.{k}.R.mjd").write_text(head + rows + "\n")
     curves = from_arrays(toy_curves(12, 40, seed=3), ids=np.arange(12))
     write_table(curves, str(folder / "x.parquet"))
+    survey = labelled_survey()
+    large = np.isin(survey.columns["label"].to_pylist(), ["fast", "slow", "flat"])
     for name in ("asas", "ogle"):
-        write_table(simulate_survey(150, seed=1, survey=name), str(folder / f"{name}.parquet"))
+        write_table(survey.take(large), str(folder / f"{name}.parquet"))
     return folder
 
 
@@ -66,12 +68,13 @@ def shrunk(words: list[str]) -> list[str]:
         simulated = not any(word.startswith("--config.data.path") for word in words)
         return [*words, *SHRINK, *(["--config.data.simulate.stars=12"] if simulated else [])]
     few = [word for word in SHRINK if ".model." not in word]
-    fewer = ["--config.data.min_class=5"] if job == "classify" else []
-    return [*words, *few, *fewer] if job in ("finetune", "classify", "regress") else words
+    if job in ("classify", "regress"):  # finetune shows that `base` is there; a small one is faster
+        words = [word.replace("init=base", "init=runs/macho") for word in words]
+    return [*words, *few] if job in ("finetune", "classify", "regress") else words
 
 
 @pytest.fixture(scope="module")
-def codes(here):
+def codes(here, hastily):
     """Run all command lines one after the other; return their exit codes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
@@ -107,8 +110,11 @@ def test_every_snippet_runs(codes, here, k, monkeypatch):
     monkeypatch.chdir(here)
     names: dict = {}
     exec(compile(snippets()[k], f"README.md, snippet {k}", "exec"), names)
-    assert len(names["vectors"]) > 10
-    assert all(v.ndim == 2 and np.isfinite(v).all() for v in names["vectors"])
+    vectors = names.get("vectors", [])
+    assert all(v.ndim == 2 and np.isfinite(v).all() for v in vectors)
+    if "record" in names:
+        assert len(names["record"].prediction) == 150 and names["record"].classes[0] == "fast"
+    assert len(vectors) > 10 or "record" in names
 
 
 def test_quick_start_is_two_lines_and_the_second_is_what_ci_runs():
@@ -121,13 +127,9 @@ def test_quick_start_is_two_lines_and_the_second_is_what_ci_runs():
 
 
 def test_every_file_and_key_that_the_readme_names_exists():
-    from ml_collections import ConfigDict
-
-    names = {}
-    exec((ROOT / "configs" / "pretrain_macho.py").read_text(), names)
-    config: ConfigDict = names["get_config"]()
+    configs = [config_of(path.stem) for path in (ROOT / "configs").glob("*.py")]
     for key in re.findall(r"`((?:data|model|objective)\.\w+)`", README):
         part, _, name = key.partition(".")
-        assert name in config[part], key
-    for variant in names["VARIANTS"]:
-        assert f"`{variant}`" in README or variant == ""
+        assert any(name in config.get(part, {}) for config in configs), key
+    variants = [*config_module("pretrain_macho").VARIANTS, *config_module("classify").HEADS]
+    assert [v for v in variants if v and f"`{v}`" not in README] == []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -114,10 +115,16 @@ def labelled_survey(stars: int = 50, points: int = 40, seed: int = 0) -> Curves:
     )
 
 
-def config_of(name: str) -> ConfigDict:
-    """Return the config of "classify:mlp_att" and the like."""
-    stem, _, variant = name.partition(":")
+def config_module(stem: str) -> ModuleType:
+    """Return the module of a config file."""
     where = importlib.util.spec_from_file_location(stem, ROOT / "configs" / f"{stem}.py")
     module = importlib.util.module_from_spec(where)
     where.loader.exec_module(module)
+    return module
+
+
+def config_of(name: str) -> ConfigDict:
+    """Return the config of "classify:mlp_att" and the like."""
+    stem, _, variant = name.partition(":")
+    module = config_module(stem)
     return module.get_config(variant) if variant else module.get_config()
