@@ -18,6 +18,8 @@ _WHERE = {
     "read_survey": "data.read",
     "reconstruct": "infer",
     "save_safetensors": "weights",
+    "search": "evals.retrieval",
+    "simulate_objects": "data.simulate.trimodal",
     "simulate_survey": "data.simulate",
     "write_table": "data.table",
 }

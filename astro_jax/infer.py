@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from astro_jax import multimodal_infer
 from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
 from astro_jax.data.windows import (
@@ -35,7 +36,8 @@ def encode(
     window: int | None = None,
     official: bool = False,
     batch_size: int | None = None,
-) -> list[np.ndarray]:
+    modality: str = "photometry",
+) -> list[np.ndarray] | np.ndarray:
     """Return one vector an observation: one [n_i, D] float32 array a curve, in input order.
 
     curves: [n, 2 or 3] arrays (time in days, magnitude[, error]) in any order of time, or an
@@ -44,7 +46,11 @@ def encode(
         is cut into consecutive windows, the last one shorter
     official: cut as the released code does (overlapping and repeated windows), and return all
         their rows one after the other: 450 observations give 600 rows
+    modality: of a run on several modalities (AstroM3), which takes objects or a table of them and
+        gives one unit vector an object, [N, D], NaN where an object lacks the modality
     """
+    if "modalities" in run.config:
+        return multimodal_infer.encode_objects(run, curves, modality, batch_size)
     run = encoder_of(run)
     clean, places = tidy(as_curves(curves))
     length = at_least_1("window", run.config.window if window is None else window)

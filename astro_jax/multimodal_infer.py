@@ -1,30 +1,53 @@
 """A run on several modalities and objects in, vectors and classes out."""
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pyarrow as pa
 
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_batches import object_batches
 from astro_jax.errors import UserError, suggest
 from astro_jax.parallel import on_cpu
-from astro_jax.surveys.astrom3 import read_published
+from astro_jax.surveys.astrom3 import read_published, read_table
 from astro_jax.weights import Run
 
-ObjectsLike = Objects | str | Path
+ObjectsLike = Objects | pa.Table | str | Path
+
+
+class ObjectPredictions(NamedTuple):
+    """What a classifier says of N objects, in input order.
+
+    id: [N]; prediction: [N] class names, None where no modality is there; probabilities: [N, C],
+    NaN there; classes: [C]; used: {modality: [N] bool}, which modalities it was made from
+    """
+
+    id: list
+    prediction: list
+    probabilities: np.ndarray
+    classes: list[str]
+    used: dict[str, np.ndarray]
 
 
 def as_objects(run: Run, table: ObjectsLike) -> Objects:
-    """Return objects, or the only part of a file of the published layout, fit for a run.
+    """Return objects, or a table or the only part of a file of the published layout, for a run.
 
+    Objects are taken as they are: standardised by the statistics of the run (see
+    `data.multimodal_rules.standardised` and `run.config.statistics`).
     Raises UserError where the channels of a modality are not those that the run was trained with.
     """
-    if not isinstance(table, Objects):
-        rows = run.config.rows
+    rows = run.config.rows
+    if isinstance(table, pa.Table):
+        told = (run.config.get("classes", ()), tuple(rows.wavelengths))
+        table, ledger = read_table(table, Path("the table"), *told)
+        for row in ledger.rows:
+            logging.warning("%s is left out: %s", row.object, row.reason)
+    elif not isinstance(table, Objects):
         parts, _ = read_published(table, run.config.get("classes", ()), tuple(rows.wavelengths))
         if len(parts) != 1:
             raise UserError(f"{table} holds the parts {', '.join(sorted(parts))}: name one file")
@@ -121,3 +144,21 @@ def class_probabilities(
     used = {name: objects.present[name] for name in wanted if name in objects.parts}
     some = np.any(list(used.values()), axis=0)
     return np.where(some[:, None], weights / weights.sum(1, keepdims=True), np.nan), used
+
+
+def predict_objects(
+    run: Run, table: ObjectsLike, batch_size: int | None = None
+) -> ObjectPredictions:
+    """Classify objects from whatever modalities they have; what is missing is logged."""
+    objects = as_objects(run, table)
+    probabilities, used = class_probabilities(run, objects, batch_size)
+    alone = run.config.model.get("modality", "")
+    for name in [alone] if alone else run.config.modalities:
+        lacking = int((~used[name]).sum()) if name in used else len(objects)
+        if lacking:
+            logging.warning("%d of %d objects have no %s", lacking, len(objects), name)
+    classes = list(run.config.classes)
+    some = np.isfinite(probabilities).all(1)
+    best = np.nan_to_num(probabilities, nan=-1.0).argmax(1)
+    names = [classes[k] if s else None for k, s in zip(best, some, strict=True)]
+    return ObjectPredictions(objects.columns["id"].to_pylist(), names, probabilities, classes, used)

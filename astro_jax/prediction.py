@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax import transient_prediction
+from astro_jax import multimodal_infer, transient_prediction
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import with_inputs
 from astro_jax.data.source import announce, load_curves
@@ -43,14 +43,17 @@ def predict(
     windows: int | None = None,
     batch_size: int | None = None,
     **transient: Any,
-) -> Predictions | transient_prediction.TransientPredictions:
+) -> Predictions | transient_prediction.TransientPredictions | multimodal_infer.ObjectPredictions:
     """Classify curves, or predict the number that a regression was trained for.
 
     transient: for a classifier of transients, what `predict_transients` takes, and what it returns
-    curves: as in `encode`; windows: of a curve that count, evenly spaced over it (default: as in
+    curves: as in `encode`; objects or a table of them for a run on several modalities, which uses
+        those that are there; windows: of a curve that count, evenly spaced over it (default: as in
         training; 0 = all): probabilities, or values, are averaged over them
     Raises UserError where the run was not trained with labels.
     """
+    if "modalities" in run.config:
+        return multimodal_infer.predict_objects(run, curves, batch_size)
     if "rows" in run.config:
         return transient_prediction.predict_transients(
             run, curves, batch_size=batch_size, **transient

@@ -4,6 +4,7 @@ import json
 
 import jax
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ml_collections import ConfigDict
@@ -251,3 +252,36 @@ def test_published_settings(shared):
         assert [ours.photometry, ours.spectrum, ours.metadata] == rates
     with pytest.raises(UserError, match="photo-sub5"):
         settings("photo", "sub5")
+
+
+# Python
+
+
+def published(objects):
+    """Return objects as a table of the published layout."""
+    photometry, spectrum = objects.parts["photometry"], objects.parts["spectrum"]
+    rows = [part.tolist() for part in np.split(photometry.values, photometry.offsets[1:-1])]
+    nested = pa.list_(pa.list_(pa.float32()))
+    return pa.table(
+        {
+            "id": objects.columns["id"],
+            "photometry": pa.array(rows, nested),
+            "spectra": pa.array(spectrum.values.transpose(0, 2, 1).tolist(), nested),
+            "metadata": pa.array(objects.parts["metadata"].values.tolist()),
+        }
+    )
+
+
+def test_encode_and_predict_take_objects_and_tables(space, classifier, caplog):
+    run, trained = astro_jax.load(space), astro_jax.load(classifier)
+    objects = new_objects(run, 12)
+    vectors = astro_jax.encode(run, objects, modality="spectrum")
+    np.testing.assert_array_equal(vectors, encode_objects(run, objects, "spectrum"))
+    hits = astro_jax.search(vectors[:3], vectors, k=4, own=np.arange(3))
+    assert hits.row.shape == (3, 4) and (np.diff(hits.cosine) <= 0).all()
+    record = astro_jax.predict(trained, objects.without("spectrum"))
+    assert record.id[0] == "sim-000000" and record.prediction[0] in record.classes
+    assert record.probabilities.shape == (12, len(record.classes))
+    assert "12 of 12 objects have no spectrum" in caplog.text
+    with pytest.raises(UserError, match="trained with .*peak_to_peak"):
+        astro_jax.predict(trained, published(objects))  # of the released rules by its layout

@@ -101,6 +101,13 @@ def read_file(
         raise UserError(
             f"{file} is no Parquet file ({str(error).splitlines()[0][:150]})"
         ) from error
+    return read_table(table, file, classes, wavelengths)
+
+
+def read_table(
+    table: pa.Table, file: Path, classes: Sequence[str] = (), wavelengths: tuple = WAVELENGTHS
+) -> tuple[Objects, Ledger]:
+    """Return the objects of an Arrow table of the published layout; file: its name in messages."""
     for name in COLUMNS[:3]:
         if name not in table.column_names:
             raise UserError(f"{file} lacks column '{name}'{suggest(name, table.column_names)}")
