@@ -26,6 +26,8 @@ LEAST = {
     "patience": 0,
     "least": 0,
     "labels": 0,
+    "epochs": 0,
+    "min_valid": 0,
     "data.workers": 0,
     "data.min_points": 0,
     "data.min_class": 1,

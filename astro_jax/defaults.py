@@ -1,5 +1,7 @@
 """What configs share: the keys of a training, of its data and of its optimiser, with defaults."""
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -97,3 +99,12 @@ def transients(surveys: tuple[str, ...] = ("ztf",), count: int = 6000) -> Config
             "simulate": {"surveys": surveys, "transients": count, "classes": ()},
         }
     )
+
+
+def config_beside(path: str, name: str) -> ConfigDict:
+    """Return the config "train_ztf:yse" and the like from the folder of another config's file."""
+    stem, _, variant = name.partition(":")
+    where = Path(path).with_name(f"{stem}.py")
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(stem, where))
+    module.__spec__.loader.exec_module(module)
+    return module.get_config(variant)

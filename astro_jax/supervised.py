@@ -31,7 +31,7 @@ class Task(NamedTuple):
     """Labelled curves by part, the account of all rows, and what follows from the data.
 
     facts: plain data that a prediction needs, kept in the run folder: the resolved model, the
-        scales of the inputs, `classes`, or `target`, `mean` and `std`
+        scales of the inputs, `classes`, or `target`, `mean` and `std`; `changes` of the config
     grown: the head, where it is a forest, which takes no step of training
     """
 
@@ -210,8 +210,8 @@ def resolve_config(config: ConfigDict, facts: dict[str, Any]) -> ConfigDict:
     for name in ANSWERS:
         if name in facts:
             full[name] = facts[name]
-    with full.objective.ignore_type():
-        full.objective.update(facts.get("objective", {}))
+    with full.ignore_type():
+        full.update(facts.get("changes", {}))
     if "mean" in facts:
         full.objective.mean, full.objective.std = facts["mean"], facts["std"]
     return full

@@ -33,17 +33,39 @@ EVERY = 10**6  # observations: no curve is cut
 
 def transient_task(config: ConfigDict) -> Task:
     """Read the transients of `config.data` and draw `config.labels` of their labels."""
-    transients, ledger = load_transients(config)
-    transients, classes, ledger = labelled(transients, ledger, config.data)
+    return drawn_task(config, *labelled(*load_transients(config), config.data))
+
+
+def drawn_task(
+    config: ConfigDict, transients: Transients, classes: list[str], ledger: Ledger
+) -> Task:
+    """Return the task of a config on transients of its classes, as `labelled` returns them."""
     base = load(config.init) if config.init else None
     facts = resolved(config, classes, base)
     rows, ledger = labelled_rows(transients, ledger, facts, features=config.baselines)
     data, codes = config.data, rows.arrays["label"]
     split = draw_labels(codes, rows.star, config.labels, config.seed, data.test, data.valid)
     parts = [rows.take(part) for part in split]
-    weights = resolve(config.weights)(parts[0].arrays["label"], len(classes))
-    facts["objective"] = {"class_weights": list(weights)}
+    facts["changes"] = schedule(config, *parts[:2], classes=len(classes))
     return Task(*parts, ledger, facts)
+
+
+def schedule(config: ConfigDict, train: Rows, valid: Rows, classes: int) -> dict[str, Any]:
+    """Return what of the config follows from the labels: class weights, steps, evaluations.
+
+    Trained is for `steps` and for `epochs` at least. With fewer than `min_valid` objects to
+    validate nothing is decided by them but the temperature: the last step is the one that is used.
+    """
+    weights = resolve(config.weights)(train.arrays["label"], classes)
+    steps = max(config.steps, -(-config.epochs * len(train) // config.batch_size))
+    changes = {
+        "objective": {"class_weights": list(weights)},
+        "steps": steps,
+        "eval_every": config.eval_every if len(valid) >= config.min_valid else steps,
+    }
+    if "steps" in config.optimizer.schedule:
+        changes["optimizer"] = {"schedule": {"steps": steps}}
+    return changes
 
 
 def labelled(

@@ -39,6 +39,8 @@ def base_config() -> ConfigDict:
         eval_windows=500,
         monitor="loss",
         least=0.0,  # what a better value must be better by
+        epochs=0,  # train so many at least, where `steps` are fewer
+        min_valid=50,  # objects to validate, below which the last step is used
         labels=0,  # all outside of the test part, those to validate with included
         head="",
         metadata=("redshift", "mwebv"),

@@ -37,14 +37,16 @@ def base_config() -> ConfigDict:
     config = defaults.training(
         "astro_jax.transient_training:run",
         init="",
-        steps=300,
+        steps=100,
         batch_size=32,
         window=256,
-        eval_every=20,
+        eval_every=50,
         eval_windows=0,
         patience=10,
         monitor="loss",
         least=0.0,
+        epochs=20,  # train so many at least, where `steps` are fewer
+        min_valid=50,  # objects to validate, below which the last step is used
         labels=0,
         head="",  # keep: the outputs of the base for these classes; replace; empty: keep if it can
         metadata=("redshift", "mwebv"),
@@ -74,7 +76,7 @@ def _direct(config: ConfigDict) -> None:
     """Train from the seed: a fair baseline, with the time that it needs."""
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
     config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
-    config.steps, config.patience = 1000, 40
+    config.steps, config.epochs, config.patience = 1000, 60, 40
     config.optimizer.schedule.rate = 1e-3
 
 
@@ -82,7 +84,8 @@ def _direct_paper(config: ConfigDict) -> None:
     """Train from the seed as the paper does: batches of 128, patience 5, 40 epochs at most."""
     _direct(config)
     config.objective = spec(transient_classification, class_weights=(), steps="last")
-    config.batch_size, config.steps = 128, 40 * 8
+    config.batch_size, config.steps, config.epochs, config.min_valid = 128, 1, 40, 0
+    config.eval_every = 2
     config.monitor, config.patience, config.least = "cross_entropy", 5, 1e-3
     config.optimizer = defaults.adam(config, 1e-3, warmup=0, b2=0.999, eps=1e-7, clip=0.0)
     config.optimizer.schedule = spec(constant, rate=1e-3)

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import ROOT, TINY, config_module, config_of
 from tiny_objects import words as objects_words
+from tiny_transients import NETWORK, SIMULATED, SMALL, transfer_words
 
 from astro_jax.data.read import read_survey
 from astro_jax.data.simulate import simulate_survey
@@ -25,6 +26,8 @@ def shrunk(name: str, finished: Path, labelled: Path) -> list[str]:
     """Return the words that make a training small; one on a pre-trained encoder starts from it."""
     if "astrom3" in name:
         return objects_words(name)
+    if name.startswith("train_ztf"):
+        return [*SMALL, *NETWORK, *SIMULATED, "--config.steps=2"]
     config = config_of(name)
     words = [w for w in TWO_STEPS if ".model." not in w or "width" in config.model]
     if name.startswith(("classify", "regress")):
@@ -76,12 +79,13 @@ def test_training_configs_have_the_common_keys(path):
 
 
 @pytest.mark.parametrize("name", training_variants())
-def test_two_steps(tmp_path, name, finished, labelled):
+def test_two_steps(tmp_path, name, finished, labelled, transient_base, transient_file):
     stem, colon, variant = name.partition(":")
-    words = [
-        f"--config={ROOT / 'configs' / stem}.py{colon}{variant}",
-        *shrunk(name, finished, labelled),
-    ]
+    words = [f"--config={ROOT / 'configs' / stem}.py{colon}{variant}"]
+    if stem == "transfer_bts":
+        words += transfer_words(config_of(name), transient_base, transient_file)
+    else:
+        words += shrunk(name, finished, labelled)
     assert main(["main", *words, f"--workdir={tmp_path}"]) == 0
     lines = read_metrics(tmp_path / "metrics.jsonl")
     if "Forest" in str(config_of(name).model.get("head", "")):  # grown, without a step

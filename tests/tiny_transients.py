@@ -1,7 +1,10 @@
 """Transients that are small enough for a test, and the words that make their jobs small."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+from ml_collections import ConfigDict
 from tiny import ROOT
 
 from astro_jax.data.simulate.transients import simulate_transients
@@ -18,6 +21,8 @@ SMALL = [
     "--config.eval_every=2",
     "--config.log_every=1",
     "--config.eval_windows=16",
+    "--config.epochs=0",
+    "--config.min_valid=0",
 ]
 NETWORK = ["--config.model.width=8", "--config.model.latent_width=8"]
 SIMULATED = ["--config.data.simulate.transients=240", "--config.data.min_class=5"]
@@ -48,3 +53,10 @@ def labelled_transients(count: int = 160, seed: int = 3) -> Transients:
 def known_labels(transients: Transients) -> np.ndarray:
     """Return which objects have a label that is learned, [N] bool."""
     return np.array([label in ("SNIa", "SNII", "SNIb/c") for label in transients.label])
+
+
+def transfer_words(config: ConfigDict, base: Path, file: Path) -> list[str]:
+    """Return the words that make a variant of transfer small: two steps, from `base` if it may."""
+    network = NETWORK if config.model else [f"--config.init={base}"]
+    return [*SMALL, *network, f"--config.data.path={file}", "--config.labels=24",
+            "--config.steps=2"]  # fmt: skip

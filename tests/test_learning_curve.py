@@ -1,0 +1,170 @@
+"""The job of a learning curve: resumable, the same test objects, gains by their definitions."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import ROOT
+
+from astro_jax.evals.transfer import (
+    epochs_to_converge,
+    epochs_to_reach,
+    final,
+    labels_saved,
+    median_and_mad,
+    monotone,
+    over_draws,
+    proxy_distance,
+    reaches,
+    retention,
+)
+from astro_jax.learning_summary import percent, summarise
+from astro_jax.main import main
+from astro_jax.summary import read_metrics
+
+CONFIG = f"--config={ROOT / 'configs' / 'learning_curve.py'}"
+
+
+def tiny(base, file, *more):
+    fits = [
+        f"--config.fits.{method}.{key}"
+        for method in ("transfer", "direct_paper")
+        for key in ("steps=2", "epochs=0", "batch_size=16")
+    ]
+    small = ["--config.fits.direct_paper.model.width=8"]
+    small += ["--config.fits.direct_paper.model.latent_width=8", "--config.window=32"]
+    words = [f"--config.init={base}", f"--config.data.path={file}", *fits, *small]
+    methods = "--config.methods=('transfer', 'direct_paper')"
+    sizes = [
+        "--config.sizes=(8, 20)",
+        "--config.seeds=1",
+        "--config.base.data.simulate.transients=60",
+    ]
+    return [f"{CONFIG}:ztf_yse", *words, methods, *sizes, *more]
+
+
+@pytest.fixture(scope="module")
+def curve(transient_base, transient_file, tmp_path_factory, hastily):
+    folder = tmp_path_factory.mktemp("curve") / "run"
+    assert main(["main", *tiny(transient_base, transient_file), f"--workdir={folder}"]) == 0
+    return folder
+
+
+def test_all_fits_are_there_on_the_same_test_objects(curve):
+    fits = read_metrics(curve / "fits.jsonl")
+    assert len(fits) == 4 and {f["method"] for f in fits} == {"transfer", "direct_paper"}
+    assert len({tuple(f["tested"]) for f in fits}) == 1
+    for fit in fits:
+        assert sum(fit["trained"]) == fit["size"] - max(round(0.1 * fit["size"]), 1)
+        assert 0 <= fit["macro_auroc"] <= 1 and len(fit["course"]) >= 1
+    result = json.loads((curve / "summary.json").read_text())
+    assert set(result["gains"]) == {"transfer against direct_paper"}
+    assert result["seeds"] == 1 and 0 <= result["distance"] <= 2
+    assert (curve / "learning_curve.png").stat().st_size > 5000
+
+
+def test_it_goes_on_with_the_fits_that_are_missing(
+    curve, transient_base, transient_file, tmp_path, capsys
+):
+    import shutil
+
+    folder = tmp_path / "again"
+    shutil.copytree(curve, folder)
+    lines = (folder / "fits.jsonl").read_text().splitlines(keepends=True)
+    (folder / "fits.jsonl").write_text("".join(lines[:3]) + lines[3][:30])  # a kill while writing
+    assert main(["main", *tiny(transient_base, transient_file), f"--workdir={folder}"]) == 0
+    assert capsys.readouterr().out.count(" labels, seed ") == 1
+    again, before = (read_metrics(f / "fits.jsonl") for f in (folder, curve))
+    for fit in (*again, *before):
+        del fit["seconds"]
+    assert again == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--config.methods=('transfers',)", "no method 'transfers' (did you mean 'transfer'?)"),
+        ("--config.fits.transfer.steps=0", "config.steps=0 must be at least 1"),
+        ("--config.sizes=(2,)", "3 classes need at least 4 labels"),
+    ],
+)
+def test_refused(transient_base, transient_file, tmp_path, capsys, change, message):
+    line = tiny(transient_base, transient_file, f"--workdir={tmp_path}", change)
+    assert main(["main", *line]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_variant(capsys):
+    assert main(["main", f"{CONFIG}:ztf_ysee"]) == 1
+    assert "did you mean 'ztf_yse'" in capsys.readouterr().err
+
+
+# The definitions
+
+DIRECT = {100: [0.5, 0.6, 0.7], 200: [0.7, 0.7, 0.7], 400: [0.8, 0.8, 0.9]}
+TRANSFER = {100: [0.75, 0.75, 0.7], 200: [0.85, 0.85, 0.8], 400: [0.9, 0.9, 0.9]}
+
+
+def test_median_and_its_deviation():
+    assert median_and_mad([1.0, 2.0, 10.0]) == (2.0, 1.0)
+
+
+def test_labels_saved_by_hand():
+    assert final(DIRECT) == 0.8
+    assert reaches(TRANSFER, 0.8) == pytest.approx(150.0)
+    assert labels_saved(TRANSFER, DIRECT) == pytest.approx(1 - 150 / 400)
+    assert labels_saved(DIRECT, TRANSFER) == -np.inf
+    assert labels_saved({100: [0.9], 400: [0.9]}, DIRECT) == pytest.approx(0.75)  # at least
+
+
+def test_a_dip_is_made_monotone():
+    from sklearn.isotonic import IsotonicRegression
+
+    np.testing.assert_allclose(monotone([0.5, 0.9, 0.7]), [0.5, 0.8, 0.8])
+    values = np.random.default_rng(0).random(20)
+    expected = IsotonicRegression().fit_transform(np.arange(20), values)
+    np.testing.assert_allclose(monotone(values), expected)
+    assert reaches({1: [0.5], 2: [0.9], 3: [0.7]}, 0.79) < 2
+
+
+def test_retention_by_hand():
+    assert retention(TRANSFER, DIRECT) == pytest.approx((0.75 + 0.1 * 0.2) / 0.8)
+    assert retention(TRANSFER, DIRECT, chance=0.5) == pytest.approx(0.27 / 0.3)
+
+
+def test_epochs():
+    course = [(1.0, 2.0), (2.0, 1.004), (3.0, 1.0), (4.0, 1.5)]
+    assert epochs_to_converge(course) == 2.0
+    assert epochs_to_reach(course, 1.5) == 2.0 and epochs_to_reach(course, 0.5) == np.inf
+
+
+def test_intervals_hold_the_value():
+    value, (low, high) = over_draws(retention, TRANSFER, DIRECT)
+    assert low <= value <= high and low < high
+    value, interval = over_draws(labels_saved, DIRECT, TRANSFER)
+    assert value == interval[0] == -np.inf
+
+
+def test_the_distance_tells_the_same_from_the_other():
+    rng = np.random.default_rng(0)
+    a, b, far = rng.normal(size=(3, 150, 4)) + np.array([0, 0, 3.0])[:, None, None]
+    assert proxy_distance(a, b) < 0.5 and proxy_distance(a, far) > 1.8
+
+
+def test_a_summary_in_text():
+    fits = [
+        {
+            "method": method, "size": n, "seed": s, "macro_auroc": v, "tested": [3, 2],
+            "each": {"a": v, "b": v}, "course": [[1.0, 2.0], [2.0, 1.0 / (1 + (method == "t"))]],
+        }
+        for method, curve in (("t", TRANSFER), ("direct", DIRECT))
+        for n, values in curve.items()
+        for s, v in enumerate(values)
+    ]  # fmt: skip
+    result = summarise(fits, ["t", "direct"])
+    assert result["curves"]["t"]["100"]["median"] == 0.75 and result["tested"] == {"a": 3, "b": 2}
+    told = result["gains"]["t against direct"]
+    assert told["labels_saved"][0] == pytest.approx(0.625)
+    assert told["epochs_to_converge"] == {"t": 2.0, "direct": 2.0}
+    assert told["epochs_to_reach_the_loss_of_direct"] == 2.0
+    assert percent([0.5, None, 1.0]) == "50 % (- to 100)"
