@@ -285,3 +285,29 @@ def test_encode_and_predict_take_objects_and_tables(space, classifier, caplog):
     assert "12 of 12 objects have no spectrum" in caplog.text
     with pytest.raises(UserError, match="trained with .*peak_to_peak"):
         astro_jax.predict(trained, published(objects))  # of the released rules by its layout
+
+
+# Exploration
+
+
+def test_a_space_is_explored(space, tmp_path):
+    line = [f"--config={ROOT}/configs/explore.py", f"--config.init={space}"]
+    assert main(["main", *line, *words("explore"), f"--workdir={tmp_path}"]) == 0
+    names = ("search", "contrast", "outliers", "map", "doubtful", "sub_clusters", "unseen")
+    tables = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in names}
+    assert tables["outliers"].num_rows == 48 and tables["map"].num_rows == 54
+    found = tables["search"].to_pylist()
+    assert {(r["from"], r["to"]) for r in found} >= {("photometry", "spectrum")}
+    assert all(r["query"] != r["hit"] for r in found if r["from"] == r["to"])
+    shares: dict = {}
+    for row in tables["unseen"].to_pylist():
+        shares[row["unseen"]] = shares.get(row["unseen"], 0.0) + row["share"]
+    np.testing.assert_allclose(list(shares.values()), 1.0)
+    page = (tmp_path / "explore.html").read_text()
+    assert "cosine" in page and page.count("data:image/png;base64") >= 10
+    assert "http" not in page  # it needs nothing from elsewhere
+
+
+def test_exploring_needs_a_space(tmp_path, capsys):
+    assert main(["main", f"--config={ROOT}/configs/explore.py", f"--workdir={tmp_path}"]) == 1
+    assert "--config.init=RUN" in capsys.readouterr().err

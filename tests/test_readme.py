@@ -62,7 +62,7 @@ def here(tmp_path_factory):
 def shrunk(words: list[str]) -> list[str]:
     """Return the arguments of a line with overrides that make it small."""
     job = Path(words[0].partition("=")[2].partition(":")[0]).stem
-    if "astrom3" in job:
+    if "astrom3" in job or job == "explore":
         return [*words, *objects_words(words[0].rpartition("/")[2].replace(".py", ""))]
     if job == "pretrain_macho":
         simulated = not any(word.startswith("--config.data.path") for word in words)

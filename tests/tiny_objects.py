@@ -13,6 +13,8 @@ TOWER = {"width": 16, "heads": 2, "ffn": 16, "blocks": 1}
 def words(name: str, steps: int = 2) -> list[str]:
     """Return the words that make "classify_astrom3:photo" and the like small."""
     stem, _, variant = name.partition(":")
+    if stem == "explore":
+        return [*COMMON[:2], "--config.queries=2", "--config.k=3"]
     mode = variant.partition("_")[0]
     if stem.startswith("classify"):
         places = {"photo": ["encoder"], "all": ["encoder.towers.photometry"]}.get(mode, [])

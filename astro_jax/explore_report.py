@@ -1,0 +1,128 @@
+"""What an exploration shows: one page with the searches, the doubtful objects and the map."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from astro_jax.data.multimodal import Objects, Series, Spectra
+from astro_jax.report import figure_html, grid_figure, write_html
+
+ROWS = 4  # searches, and doubtful objects, that are drawn
+HITS = 3  # of each search
+LONGEST = 40  # rows of a table on the page
+
+
+def write_page(path: Path, tables: dict[str, pa.Table], shown: dict[str, Any], title: str) -> None:
+    """Write a self-contained HTML page: searches with cosines, doubtful objects, map, tables."""
+    objects: Objects = shown["objects"]
+    place = {name: k for k, name in enumerate(objects.columns["id"].to_pylist())}
+    sections: list[tuple[str, str]] = [("Map", figure_html(map_figure(shown)))]
+    for pair in _pairs(tables["search"])[:12]:
+        rows = _searches(tables["search"], pair, place)
+        name = f"Search: {pair[0]} finds {pair[1]}"
+        sections.append((name, figure_html(hit_figure(objects, rows, pair))))
+    if "doubtful" in tables and tables["doubtful"].num_rows:
+        rows = tables["doubtful"].slice(0, ROWS).to_pylist()
+        sections.append(("Doubtful labels", figure_html(doubtful_figure(objects, rows, place))))
+    sections += [(name, table_html(table)) for name, table in tables.items()]
+    write_html(path, f"Space of {title}", sections)
+
+
+def _pairs(table: pa.Table) -> list[tuple[str, str]]:
+    found = zip(table["from"].to_pylist(), table["to"].to_pylist(), strict=True)
+    return list(dict.fromkeys(found))
+
+
+def _searches(table: pa.Table, pair: tuple[str, str], place: dict[str, int]) -> list[list]:
+    """Return for a few queries [(row, title), ...]: the query first, then its hits."""
+    rows = [r for r in table.to_pylist() if (r["from"], r["to"]) == pair and r["rank"] <= HITS]
+    found: dict[str, list] = {}
+    for row in rows:
+        start = [(place[row["query"]], f"{row['query']}")]
+        found.setdefault(row["query"], start).append(
+            (place[row["hit"]], f"{row['hit']}, cosine {row['cosine']:.3f}")
+        )
+    return list(found.values())[:ROWS]
+
+
+def hit_figure(objects: Objects, rows: list[list], pair: tuple[str, str]) -> Any:
+    """Draw queries in their modality and hits in theirs, a row a query."""
+    figure, axes = grid_figure(max(len(rows), 1), HITS + 1)
+    for line, row in zip(axes, rows, strict=False):
+        for k, (axis, (number, title)) in enumerate(zip(line, row, strict=False)):
+            draw(axis, objects, pair[0] if k == 0 else pair[1], number)
+            axis.set_title(title, fontsize=7)
+    return figure
+
+
+def draw(axis: Any, objects: Objects, modality: str, number: int) -> None:
+    """Draw one object in one modality: folded light curve, spectrum, or catalogue values."""
+    part = objects.parts[modality]
+    if isinstance(part, Series):
+        values = part.values[part.offsets[number] : part.offsets[number + 1]]
+        phase = _phase(objects, part, values, number)
+        axis.plot(phase, values[:, 1], ".", ms=2)
+    elif isinstance(part, Spectra):
+        if part.present[number]:
+            row = part.offsets[number]
+            seen = part.mask[row]
+            axis.plot(part.grid[seen], part.values[row, seen, 0], lw=0.5)
+    else:
+        known = part.mask[number]
+        axis.plot(np.flatnonzero(known), part.values[number, known], "_")
+    axis.tick_params(labelsize=6)
+
+
+def _phase(objects: Objects, part: Series, values: np.ndarray, number: int) -> np.ndarray:
+    """Return the phase by the catalogue's period where it is known, else the scaled time."""
+    columns = objects.columns.column_names
+    period = objects.columns["period"][number].as_py() if "period" in columns else None
+    if not period or not len(values):
+        return values[:, 0]
+    days = values[:, 0] * 365.0 * values[0, list(part.channels).index("span")]
+    return (days / period) % 1.0
+
+
+def doubtful_figure(objects: Objects, rows: list[dict], place: dict[str, int]) -> Any:
+    """Draw light curve and spectrum of objects whose label is doubtful."""
+    kinds = [n for n, p in objects.parts.items() if isinstance(p, Series | Spectra)]
+    figure, axes = grid_figure(len(rows), len(kinds))
+    for line, row in zip(axes, rows, strict=True):
+        for axis, name in zip(line, kinds, strict=True):
+            draw(axis, objects, name, place[row["id"]])
+            axis.set_title(f"{row['id']}: {row['label']}, rather {row['suggested']}", fontsize=7)
+    return figure
+
+
+def map_figure(shown: dict[str, Any]) -> Any:
+    """Draw the map of the training objects by class."""
+    figure, axes = grid_figure(1, 1, 5.0)
+    axis, points = axes[0][0], shown["map"]
+    for c, name in enumerate(shown["classes"]):
+        members = shown["codes"] == c
+        axis.plot(*points[members].T, ".", ms=3, label=name)
+    if not shown["classes"]:
+        axis.plot(*points.T, ".", ms=3)
+    else:
+        axis.legend(fontsize=6, markerscale=2)
+    return figure
+
+
+def table_html(table: pa.Table) -> str:
+    """Return the first rows of a table as HTML."""
+    from html import escape
+
+    names = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
+    rows = [
+        "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values())
+        for row in table.slice(0, LONGEST).to_pylist()
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    more = f"<p>{table.num_rows} rows in all</p>" if table.num_rows > LONGEST else ""
+    return f"<table><tr>{names}</tr>{body}</table>{more}"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
