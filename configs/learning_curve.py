@@ -36,7 +36,7 @@ def get_config(variant: str = "ztf_yse") -> ConfigDict:
             "methods": tuple(METHODS),
             "init": "",
             "base": defaults.config_beside(__file__, "train_ztf"),
-            "window": 256,
+            "window": 64,  # observations of a transient at most
             "fits": {name: fit(path) for name, path in METHODS.items()},
         }
     )

@@ -32,10 +32,10 @@ def base_config() -> ConfigDict:
     """Return the recommended variant on ZTF-like simulations."""
     config = defaults.training(
         "astro_jax.transient_training:run",
-        steps=1500,
-        batch_size=128,
-        window=96,  # observations of a transient at most; the paper's 656 holds none more here
-        eval_every=150,
+        steps=4000,
+        batch_size=64,
+        window=64,  # observations of a transient at most: those of the highest |S/N|
+        eval_every=400,
         eval_windows=500,
         monitor="loss",
         least=0.0,  # what a better value must be better by
@@ -48,7 +48,7 @@ def base_config() -> ConfigDict:
         cut=0.0,  # share of curves that are cut at a random time
         baselines=False,
     )
-    config.data = defaults.transients(("ztf",), 12000)
+    config.data = defaults.transients(("ztf",), 20000)
     config.data.test = 0.1
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
     config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
@@ -68,12 +68,12 @@ def _surveys(*names: str):
 
 def _paper(config: ConfigDict) -> None:
     """Build what the authors ran: 40 epochs at most, patience 5, N / N_c, last step only."""
-    config.window = 656
+    config.window, config.batch_size = 656, 128
     config.model = spec(Official, classes=0, width=100, latent_width=100)
     config.objective = spec(transient_classification, class_weights=(), steps="last")
     config.weights = "astro_jax.objectives.transient:official_weights"
-    config.steps = 40 * 66  # 8,400 objects train
-    config.eval_every, config.eval_windows = 66, 0
+    config.steps, config.epochs = 1, 40
+    config.eval_every, config.eval_windows = 127, 0  # an epoch: 16,200 objects train
     config.monitor, config.patience, config.least = "cross_entropy", 5, 1e-3
     config.optimizer = defaults.adam(config, 1e-3, warmup=0, b2=0.999, eps=1e-7, clip=0.0)
     config.optimizer.schedule = spec(constant, rate=1e-3)

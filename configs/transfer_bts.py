@@ -39,7 +39,7 @@ def base_config() -> ConfigDict:
         init="",
         steps=100,
         batch_size=32,
-        window=256,
+        window=128,  # observations of a transient at most: those of the highest |S/N|
         eval_every=50,
         eval_windows=0,
         patience=10,
@@ -59,7 +59,7 @@ def base_config() -> ConfigDict:
     config.rows = {}  # those of config.init
     config.model = {}  # that of config.init
     config.objective = spec(
-        transient_classification, class_weights=(), steps="all", augment=spec(noise_and_gaps)
+        transient_classification, class_weights=(), steps="both", augment=spec(noise_and_gaps)
     )
     config.optimizer = defaults.adam(config, rate=3e-4, warmup=10)
     return config

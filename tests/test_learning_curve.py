@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from tiny import ROOT
+from tiny_transients import small_curve
 
 from astro_jax.evals.transfer import (
     epochs_to_converge,
@@ -26,21 +27,8 @@ CONFIG = f"--config={ROOT / 'configs' / 'learning_curve.py'}"
 
 
 def tiny(base, file, *more):
-    fits = [
-        f"--config.fits.{method}.{key}"
-        for method in ("transfer", "direct_paper")
-        for key in ("steps=2", "epochs=0", "batch_size=16")
-    ]
-    small = ["--config.fits.direct_paper.model.width=8"]
-    small += ["--config.fits.direct_paper.model.latent_width=8", "--config.window=32"]
-    words = [f"--config.init={base}", f"--config.data.path={file}", *fits, *small]
-    methods = "--config.methods=('transfer', 'direct_paper')"
-    sizes = [
-        "--config.sizes=(8, 20)",
-        "--config.seeds=1",
-        "--config.base.data.simulate.transients=60",
-    ]
-    return [f"{CONFIG}:ztf_yse", *words, methods, *sizes, *more]
+    words = [f"--config.init={base}", f"--config.data.path={file}"]
+    return [f"{CONFIG}:ztf_yse", *words, *small_curve(), *more]
 
 
 @pytest.fixture(scope="module")

@@ -60,3 +60,29 @@ def transfer_words(config: ConfigDict, base: Path, file: Path) -> list[str]:
     network = NETWORK if config.model else [f"--config.init={base}"]
     return [*SMALL, *network, f"--config.data.path={file}", "--config.labels=24",
             "--config.steps=2"]  # fmt: skip
+
+
+def readme_words(job: str) -> list[str]:
+    """Return what makes a line of the README on transients small."""
+    if job == "train_ztf":
+        return [*SMALL, *NETWORK, *SIMULATED]
+    return small_curve() if job == "learning_curve" else [*SMALL, "--config.data.test=0.2"]
+
+
+def small_curve() -> list[str]:
+    """Return the words that make a learning curve small: two methods, two sizes, one seed."""
+    fits = [
+        f"--config.fits.{method}.{key}"
+        for method in ("transfer", "direct_paper")
+        for key in ("steps=2", "epochs=0", "batch_size=16")
+    ]
+    network = [f"--config.fits.direct_paper.model.{key}=8" for key in ("width", "latent_width")]
+    return [
+        *fits,
+        *network,
+        "--config.window=32",
+        "--config.methods=('transfer', 'direct_paper')",
+        "--config.sizes=(8, 20)",
+        "--config.seeds=1",
+        "--config.base.data.simulate.transients=60",
+    ]

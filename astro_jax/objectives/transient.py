@@ -31,7 +31,7 @@ def transient_classification(
 
     apply: `model.apply`; class_weights: one a class, see `balanced_weights`
     steps: which steps count, a name of STEPS: "all" from the trigger on, each transient as much as
-        another whatever its number of steps; or "last", the reference
+        another whatever its number of steps; "last", the reference; "both", the mean of the two
     augment: changes the photometry of a row in training, for example `noise_and_gaps`
 
     Metrics: `loss`, the weighted cross-entropy divided by the number of transients, not by the sum
@@ -85,7 +85,13 @@ def _last_step(output: Mapping[str, Array], photometry: Mapping[str, Array], lab
     return cross_entropy(output["logits"], label)
 
 
-STEPS = {"all": _all_steps, "last": _last_step}
+def _both(output: Mapping[str, Array], photometry: Mapping[str, Array], label: Array) -> Array:
+    """Return the mean of the cross-entropies over all steps and after the last, [B]."""
+    every, last = (part(output, photometry, label) for part in (_all_steps, _last_step))
+    return (every + last) / 2
+
+
+STEPS = {"all": _all_steps, "last": _last_step, "both": _both}
 
 
 def _mean(total: Array, weight: Array) -> Array:

@@ -72,6 +72,15 @@ def by_hand(params, batch, steps):
     return total / count
 
 
+def test_both_is_the_mean_of_the_two(params):
+    batch = make_batch()
+    every, last, both = (
+        float(compiled(steps)(params, batch, jax.random.key(0))["loss"].value)
+        for steps in ("all", "last", "both")
+    )
+    assert both == pytest.approx((every + last) / 2, rel=1e-5) and every != last
+
+
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_the_loss_by_hand(params, steps):
     batch = make_batch()
