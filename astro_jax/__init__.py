@@ -16,11 +16,13 @@ _WHERE = {
     "load": "weights",
     "predict": "prediction",
     "read_survey": "data.read",
+    "read_transients": "data.read_transients",
     "reconstruct": "infer",
     "save_safetensors": "weights",
     "search": "evals.retrieval",
     "simulate_objects": "data.simulate.trimodal",
     "simulate_survey": "data.simulate",
+    "simulate_transients": "data.simulate.transients",
     "write_table": "data.table",
 }
 __all__ = sorted(_WHERE)  # noqa: PLE0605

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from tiny import ROOT, TINY, TINY_MODEL, config_module, config_of, labelled_survey, toy_curves
 from tiny_objects import words as objects_words
+from tiny_transients import labelled_transients
+from tiny_transients import readme_words as transient_words
 
 from astro_jax.data.curves import from_arrays
 from astro_jax.data.table import write_table
+from astro_jax.data.transient_table import write_transients
 from astro_jax.main import main
 
 pytestmark = pytest.mark.usefixtures("hastily")
@@ -56,12 +59,16 @@ def here(tmp_path_factory):
     large = np.isin(survey.columns["label"].to_pylist(), ["fast", "slow", "flat"])
     for name in ("asas", "ogle"):
         write_table(survey.take(large), str(folder / f"{name}.parquet"))
+    for name in ("yse", "new"):
+        write_transients(labelled_transients(), str(folder / f"{name}.parquet"))
     return folder
 
 
 def shrunk(words: list[str]) -> list[str]:
     """Return the arguments of a line with overrides that make it small."""
     job = Path(words[0].partition("=")[2].partition(":")[0]).stem
+    if job in ("train_ztf", "transfer_bts", "learning_curve"):
+        return [*words, *transient_words(job)]
     if "astrom3" in job or job == "explore":
         return [*words, *objects_words(words[0].rpartition("/")[2].replace(".py", ""))]
     if job == "pretrain_macho":
@@ -100,6 +107,8 @@ def test_every_command_line_runs(codes, here):
         "emb.parquet",
         "rows.parquet",
         "pred.parquet",
+        "transients.parquet",
+        "runs/curve/learning_curve.png",
         "runs/clf/confusion.png",
     ):
         assert (here / name).stat().st_size > 0
