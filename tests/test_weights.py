@@ -27,7 +27,7 @@ from astro_jax.weights import (
     shipped,
 )
 
-FEATURES = [name for name in NAMES if name != "median_mag"]
+FEATURES = list(NAMES)
 PHOTOMETRY = {
     "times": np.zeros((1, 4), np.float32),
     "values": np.zeros((1, 4, 2), np.float32),

@@ -24,9 +24,17 @@ LARGEST = 5.0  # of a scaled value: the tails of features are long
 
 
 def hand_made_features(curves: Curves, encoder: Any = None) -> np.ndarray:
-    """Return the features of `evals.features`, [N, F]; the median magnitude is not among them.
+    """Return the features of `evals.features`, [N, F]."""
+    from astro_jax.evals.features import features
 
-    It tells how far a star is rather than what it is, and differs between surveys.
+    return features(curves)[1]
+
+
+def features_of_shape(curves: Curves, encoder: Any = None) -> np.ndarray:
+    """Return the features but the median magnitude, [N, F - 1]: for a head that other surveys use.
+
+    Within a survey of one galaxy the magnitude tells classes apart; between surveys it only tells
+    how far and how deep they look.
     """
     from astro_jax.evals.features import features
 

@@ -10,6 +10,7 @@ from tiny import labelled_survey
 
 from astro_jax.data.inputs import (
     features_and_columns,
+    features_of_shape,
     hand_made_features,
     number_column,
     raw_inputs,
@@ -31,18 +32,21 @@ def survey():
 
 def test_features_come_from_the_photometry_alone(survey):
     features = hand_made_features(survey)
-    assert features.shape == (len(survey), len(NAMES) - 1) and np.isfinite(features).all()
+    assert features.shape == (len(survey), len(NAMES)) and np.isfinite(features).all()
     bare = survey.with_columns(survey.columns.select(["id"]))
     np.testing.assert_array_equal(hand_made_features(bare), features)
     np.testing.assert_array_equal(hand_made_features(survey.take([3])), features[[3]])
-    assert hand_made_features(survey.take([])).shape == (0, len(NAMES) - 1)
+    assert hand_made_features(survey.take([])).shape == (0, len(NAMES))
 
 
-def test_how_far_a_star_is_does_not_matter(survey):
+def test_how_far_a_star_is_does_not_matter_for_features_of_shape(survey):
     fainter = replace(survey, mag=survey.mag + np.float32(2.0))
-    np.testing.assert_allclose(
-        hand_made_features(fainter), hand_made_features(survey), rtol=2e-3, atol=2e-3
-    )
+    shape = features_of_shape(survey)
+    assert shape.shape == (len(survey), len(NAMES) - 1)
+    np.testing.assert_allclose(features_of_shape(fainter), shape, rtol=2e-3, atol=2e-3)
+    far = NAMES.index("median_mag")
+    moved = hand_made_features(fainter)[:, far] - hand_made_features(survey)[:, far]
+    np.testing.assert_allclose(moved, 2.0, rtol=1e-5)
 
 
 def test_values_are_scaled_by_median_and_quartiles():
