@@ -76,7 +76,7 @@ def _direct(config: ConfigDict) -> None:
     """Train from the seed: a fair baseline, with the time that it needs."""
     config.rows = {"wavelengths": "effective", "scale": "const500", "dilate": "none"}
     config.model = spec(Transient, classes=0, width=100, latent_width=100, redshift=0, dropout=0.3)
-    config.steps, config.epochs, config.patience = 1000, 60, 40
+    config.steps, config.epochs, config.patience = 600, 60, 40
     config.optimizer.schedule.rate = 1e-3
 
 

@@ -197,6 +197,17 @@ def test_refused(transient_base, transient_file, tmp_path, capsys, change, messa
     assert message in capsys.readouterr().err
 
 
+def test_no_labels(transient_base, transient_file, tmp_path, capsys):
+    table = pq.read_table(transient_file)
+    empty = table.set_column(table.column_names.index("label"), "label", [[""] * 160])
+    for name, given in (("absent", table.drop_columns(["label"])), ("empty", empty)):
+        pq.write_table(given, tmp_path / f"{name}.parquet")
+        line = [TRANSFER, *words(transient_base, tmp_path / f"{name}.parquet")]
+        assert main(["main", *line, f"--workdir={tmp_path / name}"]) == 1
+    said = capsys.readouterr().err
+    assert "no column 'label'" in said and "column 'label' holds no label" in said
+
+
 def test_no_network(transient_file, finished, tmp_path, capsys):
     line = [TRANSFER, f"--config.data.path={transient_file}", *SMALL, f"--workdir={tmp_path}"]
     assert main(["main", *line]) == 1

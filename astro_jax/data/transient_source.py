@@ -65,6 +65,8 @@ def surveys_of(wanted: ConfigDict) -> Sequence[str]:
 
 def with_types(transients: Transients) -> Transients:
     """Return the same transients with the type of each label (SNIIn: SNII) in its place."""
+    if "label" not in transients.columns.column_names:
+        return transients
     types = [None if label is None else PARENT.get(label, label) for label in transients.label]
     columns = transients.columns
     place = columns.column_names.index("label")
