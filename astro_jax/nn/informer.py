@@ -13,7 +13,15 @@ import numpy as np
 from jax import Array
 
 from astro_jax.nn.attention import MaskedSelfAttention, attend
-from astro_jax.nn.linear import Conv, Linear, fan_in_uniform, hashed_dropout, layer_norm
+from astro_jax.nn.linear import (
+    Conv,
+    Linear,
+    erf_gelu,
+    fan_in_uniform,
+    flat_product,
+    hashed_dropout,
+    layer_norm,
+)
 
 EMBEDDING_DROPOUT = 0.1  # fixed in the released embedding layer, whatever the config says
 SITES = 4  # places in a layer where dropout is applied
@@ -32,16 +40,16 @@ def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
     number of keys and not by that of the sample.  The u queries of largest measure attend to all
     keys, padding too; the others get the mean of the values.
 
-    The scores of all pairs are one matrix product, in which counts of the sampled pairs stand for
-    a gather of keys, which would take u copies of them.
+    The scores of all pairs are one matrix product, from which the sampled ones are gathered: the
+    keys themselves would be gathered u times.
     """
     length, count = index.shape
-    seen = jnp.zeros((length, length), jnp.float32)
-    seen = seen.at[jnp.arange(length)[:, None], index].add(1.0)  # [T, T], drawn twice counts twice
     fixed_query, fixed_key = jax.lax.stop_gradient((query, key))
-    scores = jnp.einsum("bhtk,bhsk->bhts", fixed_query, fixed_key)  # [B, H, T, T]
-    peak = jnp.where(seen > 0, scores, -jnp.inf).max(-1)
-    measure = peak - (scores * seen).sum(-1) / length
+    scores = jnp.einsum("bhsk,bhtk->bhst", fixed_key, fixed_query)  # [B, H, T, T], keys first
+    flat = scores.reshape(*scores.shape[:2], length * length)
+    place = (index.T * length + jnp.arange(length)).ravel()
+    sampled = flat[:, :, place].reshape(*scores.shape[:2], count, length)  # [B, H, u, T]
+    measure = sampled.max(2) - sampled.sum(2) / length
     top = jax.lax.top_k(measure, count)[1]  # [B, H, u]
     chosen = jax.nn.one_hot(top, length, dtype=query.dtype)  # [B, H, u, T]
     active = jnp.take_along_axis(query, top[..., None], axis=2)  # [B, H, u, K]
@@ -49,6 +57,22 @@ def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
     mean = value.mean(2, keepdims=True)
     change = attend(jax.nn.softmax(logits, axis=-1), value) - mean
     return mean + jnp.einsum("bhut,bhuk->bhtk", chosen, change)
+
+
+class HeadLinear(nn.Module):
+    """Query, key and value of all heads: kernel [D, 3, H, K], bias [3, H, K]."""
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [B, T, D] to [B, T, 3, H, K]."""
+        width = x.shape[-1]
+        draw = fan_in_uniform(width)
+        shape = (3, self.heads, width // self.heads)
+        kernel = self.param("kernel", draw, (width, *shape))
+        bias = self.param("bias", draw, shape)
+        return flat_product(x, kernel.reshape(width, -1)).reshape(*x.shape[:-1], *shape) + bias
 
 
 class ProbSparse(nn.Module):
@@ -65,14 +89,7 @@ class ProbSparse(nn.Module):
     def __call__(self, x: Array, index: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; index [T, u] are the sampled keys."""
         batch, length, width = x.shape
-        draw = fan_in_uniform(width)
-        qkv = nn.Einsum(
-            (width, 3, self.heads, width // self.heads),
-            "btd,dchk->btchk",
-            kernel_init=draw,
-            bias_init=draw,
-            name="qkv",
-        )(x)
+        qkv = HeadLinear(self.heads, name="qkv")(x)
         query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, H, T, K] each
         mixed = prob_sparse(query, key, value, index).reshape(batch, length, width)
         return Linear(width, name="out")(mixed)
@@ -104,7 +121,7 @@ class Layer(nn.Module):
             attended = MaskedSelfAttention(self.heads, name="attention")(x, bias)
         self.sow("intermediates", "attended", attended)
         x = layer_norm("norm_1")(x + drop(attended, 1))
-        hidden = jax.nn.gelu(Linear(self.ffn, name="dense_1")(x), approximate=False)
+        hidden = erf_gelu(Linear(self.ffn, name="dense_1")(x))
         hidden = Linear(width, name="dense_2")(drop(hidden, 2))
         x = layer_norm("norm_2")(x + drop(hidden, 3))
         self.sow("intermediates", "output", x)

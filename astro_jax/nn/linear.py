@@ -20,6 +20,19 @@ def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
     return draw
 
 
+def flat_product(x: Array, kernel: Array) -> Array:
+    """Return x [..., C] times kernel [C, D] as one product of two matrices.
+
+    The gradient of a kernel that meets three axes takes XLA twice the time on a CPU.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def erf_gelu(x: Array) -> Array:
+    """Return x Phi(x) by the error function, as PyTorch computes it; twice as fast as by erfc."""
+    return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
+
+
 class Linear(nn.Module):
     """A dense layer with the initialisers of PyTorch: kernel [C, width], bias [width]."""
 
@@ -30,7 +43,7 @@ class Linear(nn.Module):
         """Map [..., C] to [..., width]."""
         draw = fan_in_uniform(x.shape[-1])
         kernel = self.param("kernel", draw, (x.shape[-1], self.width))
-        return x @ kernel + self.param("bias", draw, (self.width,))
+        return flat_product(x, kernel) + self.param("bias", draw, (self.width,))
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
@@ -59,7 +72,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init or draw, shape)
         length = x.shape[1] - self.size + 1
         unfolded = jnp.concatenate([x[:, k : k + length] for k in range(self.size)], axis=-1)
-        y = unfolded @ kernel.reshape(-1, self.width)
+        y = flat_product(unfolded, kernel.reshape(-1, self.width))
         return y + self.param("bias", draw, (self.width,)) if self.bias else y
 
 
