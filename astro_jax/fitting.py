@@ -27,6 +27,12 @@ from astro_jax.train import train
 from astro_jax.weights import Run, encoder_spec
 from astro_jax.workdir import claim, locked
 
+# Head and inputs where none are given, by whether the encoder is trained too.
+USUAL = {
+    False: (spec(Forest, classes=0, trees=TREES), {"features": FEATURES, "vector": VECTORS}),
+    True: (spec(Fusion, classes=0), {"features": FEATURES}),
+}
+
 
 def fit(
     run_or_config: Run | ConfigDict,
@@ -148,33 +154,42 @@ def fit_classifier(
     config.data = {"workers": 0}
     encoder = encoder_spec(run)
     if head is None:
-        head = spec(Fusion, classes=0) if train_encoder else spec(Forest, classes=0, trees=TREES)
-        usual = (
-            {"features": FEATURES} if train_encoder else {"features": FEATURES, "vector": VECTORS}
-        )
+        head, usual = USUAL[train_encoder]
         inputs = usual if inputs is None else inputs
     config.inputs = dict(inputs or {})
-    head = ConfigDict(head)
-    head.classes = len(classes)
-    config.model = spec(Classifier, encoder=encoder, head=head)
+    config.model = spec(
+        Classifier, encoder=encoder, head=ConfigDict({**head, "classes": len(classes)})
+    )
     config.objective = spec(classification, augment=spec(noise_and_gaps))
     rules = (("^encoder/", 0.1 if train_encoder else None),)
     config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
     check_training(config)
-    inner = encoder_of(run)
-    raw = raw_inputs(parts[0], config.inputs, inner)
-    grows = is_forest(head)
-    config.scales = {} if grows else {name: scaling(values) for name, values in raw.items()}
-    parts = [with_inputs(part, config.inputs, config.scales, inner) for part in parts]
-    if not grows:
-        return _somewhere(config, *parts, workdir, {"encoder": inner.params})
-    grown = grow_head(head, *parts, len(classes), seed)
+    if is_forest(head):
+        return _grow(config, parts, encoder_of(run), workdir)
+    return _train_head(config, parts, encoder_of(run), workdir)
+
+
+def _train_head(
+    config: ConfigDict, parts: Sequence[Curves], encoder: Run, workdir: str | Path | None
+) -> Run:
+    raw = raw_inputs(parts[0], config.inputs, encoder)
+    config.scales = {name: scaling(values) for name, values in raw.items()}
+    parts = [with_inputs(part, config.inputs, config.scales, encoder) for part in parts]
+    return _somewhere(config, *parts, workdir, {"encoder": encoder.params})
+
+
+def _grow(
+    config: ConfigDict, parts: Sequence[Curves], encoder: Run, workdir: str | Path | None
+) -> Run:
+    config.scales = {}
+    parts = [with_inputs(part, config.inputs, {}, encoder) for part in parts]
+    grown = grow_head(config.model.head, *parts, len(config.classes), config.seed)
     config.model.head = grown.head
     if workdir is not None:
         with locked(Path(workdir)):
             claim(Path(workdir), json.loads(config.to_json()))
-            plant(grown, inner, Path(workdir))
-    params = {"encoder": inner.params, "head": grown.params}
+            plant(grown, encoder, Path(workdir))
+    params = {"encoder": encoder.params, "head": grown.params}
     return Run(config, build(config.model), params, 0)
 
 
