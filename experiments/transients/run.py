@@ -1,20 +1,22 @@
 """Transfer of transient classification: what it is worth on real and simulated surveys.
 
-    python experiments/transients/run.py bases curve goal zero_shot redshift [--runs=FOLDER]
+    python experiments/transients/run.py [bases curve goal zero_shot ...] [--runs=FOLDER]
 
 Parts, each resumable: `bases` trains a base on each of simulated ZTF, YSE, LSST-and-both, and on
 SNPCC; `curve` measures the learning curves; `goal` trains with 60 and with all labels of YSE, five
 seeds, beside forests, linear probes and the majority; `zero_shot` classifies real objects without
-any label; `redshift` hides redshifts. Each writes a JSON and a picture beside this file.
+any label; `redshift` hides redshifts; `outliers` looks for other classes; `speed`. Each writes a
+JSON, some a picture, beside this file.
 """
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 import astro_jax
@@ -22,7 +24,7 @@ from astro_jax.data.ledger import opening
 from astro_jax.data.read_transients import read_transients
 from astro_jax.data.transient_labels import draw_labels
 from astro_jax.data.transients import Transients, cut_snr, keep_bands
-from astro_jax.evals.auroc import aurocs, calibration_error, macro_auroc, summary
+from astro_jax.evals.auroc import area, aurocs, calibration_error, macro_auroc, summary
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.calibration import softmax
 from astro_jax.evals.classification import over_seeds
@@ -346,6 +348,46 @@ def redshift() -> None:
     line_plot(HERE / "redshift.png", lines, *axes, "YSE, three classes", "linear")
 
 
+def outliers() -> None:
+    """Tell objects of other classes by the outlier score of the YSE runs; write outliers.json.
+
+    Known are the test objects; unknown are YSE's TDE and SLSN-I, and simulated objects of classes
+    that the run does not know, as YSE would see them.
+    """
+    whole, _ = read_transients(str(YSE))
+    real = whole.take(np.array([label in ("TDE", "SLSN-I") for label in whole.label]))
+    others = {"real TDE and SLSN-I": real}
+    for name in ("AGN", "TDE", "SLSN-I"):
+        others[f"simulated {name}"] = astro_jax.simulate_transients(200, 9, "yse", {name: 1.0})
+    told: dict[str, list] = {}
+    for seed in range(SEEDS):
+        trained = astro_jax.load(Path(FLAGS.runs) / f"goal_0_{seed}")
+        transients, _, _, test = split_of(0, seed)
+        known = predict_transients(trained, transients.take(test)).outlier
+        for name, part in others.items():
+            score = np.concatenate([known, predict_transients(trained, part).outlier])
+            new = np.arange(len(score)) >= len(known)
+            ranked = area(score, new, np.ones((1, len(score))))[0]
+            told.setdefault(name, []).append(float(ranked))
+    counts = {name: len(part) for name, part in others.items()}
+    write("outliers", {"auroc": {k: list(over_seeds(v)) for k, v in told.items()}, "n": counts})
+
+
+def speed() -> None:
+    """Time the simulator and the prediction on this machine; write speed.json."""
+    told: dict[str, Any] = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    for survey in ("ztf", "yse", "lsst"):
+        start = time.perf_counter()
+        sample = astro_jax.simulate_transients(4000, 3, survey)
+        told[f"simulated {survey}, objects a second"] = 4000 / (time.perf_counter() - start)
+    run_of = astro_jax.load(base("ztf"))
+    for _ in range(2):  # the first one compiles
+        start = time.perf_counter()
+        predict_transients(run_of, sample)
+        told["predicted, objects a second"] = 4000 / (time.perf_counter() - start)
+    write("speed", told)
+
+
 def bases() -> None:
     """Train all bases; write bases.json with their scores on simulations."""
     told = {}
@@ -357,8 +399,9 @@ def bases() -> None:
 
 def main(argv: list[str]) -> None:
     """Run the named parts."""
+    logging.set_verbosity(logging.WARNING)
     parts = {"bases": bases, "curve": curve, "goal": goal, "zero_shot": zero_shot,
-             "redshift": redshift}  # fmt: skip
+             "redshift": redshift, "outliers": outliers, "speed": speed}  # fmt: skip
     for name in argv[1:] or parts:
         parts[name]()
 
