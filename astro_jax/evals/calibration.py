@@ -3,8 +3,9 @@
 import numpy as np
 
 # Standard deviation of log T that is assumed beforehand: few validation objects move the
-# temperature little (factor e^0.5 = 1.6), many decide it alone.
-WIDTH = 0.5
+# temperature little, many decide it alone. Of 0.3, 0.5, 1 and 2, 1 came nearest to the temperature
+# of the development objects of YSE with six to validate: 2.36 for 2.37 in the mean of five seeds.
+WIDTH = 1.0
 GRID = np.exp(np.linspace(np.log(0.1), np.log(10.0), 401))
 
 

@@ -25,8 +25,8 @@ def test_the_temperature_undoes_what_is_too_sharp(sharpness):
 
 def test_few_objects_move_it_little():
     logits = np.array([[3.0, 0.0], [0.0, 3.0], [2.0, 0.0]])
-    assert 0.5 < fit_temperature(logits, np.array([0, 1, 0])) < 1
-    assert fit_temperature(logits, np.array([0, 1, 0]), width=100.0) < 0.3
+    assert 0.3 < fit_temperature(logits, np.array([0, 1, 0])) < 1
+    assert fit_temperature(logits, np.array([0, 1, 0]), width=100.0) < 0.25
 
 
 def test_without_labels_it_is_one():
