@@ -90,13 +90,17 @@ def transients(surveys: tuple[str, ...] = ("ztf",), count: int = 6000) -> Config
             "snr": 0.0,  # points must be above it; 0: forced photometry as it is
             "columns": dict.fromkeys(columns.split(), ""),
             "label": "label",  # the column
-            "types": False,  # learn types (SNII) where labels are sub-types (SNIIn)
             "min_class": 10,  # objects, below which a class is left out
             "without": (),  # classes to leave out
             "test": 0.3,  # share of the objects to test on: the same for every seed and number
             "valid": 0.1,  # share of the labels to validate with
             "workers": 0,
-            "simulate": {"surveys": surveys, "transients": count, "classes": ()},
+            "simulate": {
+                "surveys": surveys,
+                "transients": count,
+                "classes": (),  # empty: the twelve
+                "types": False,  # label them by type (SNII), not by sub-type (SNIIn)
+            },
         }
     )
 

@@ -258,7 +258,8 @@ def predict_file(config: ConfigDict, run: Run) -> int:
     full = ConfigDict(json.loads(config.to_json()))
     trained_on = run.config.get("data", {}).get("simulate", {}).get("surveys", None) or ("ztf",)
     count = config.data.simulate.stars
-    full.data.simulate = {"surveys": list(trained_on), "transients": count, "classes": ()}
+    alike = {"surveys": list(trained_on), "transients": count, "classes": (), "types": False}
+    full.data.simulate = alike
     print(announce(full), flush=True)
     transients, ledger = load_transients(full, every_row=True)
     predicted = predict_transients(

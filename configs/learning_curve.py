@@ -41,7 +41,7 @@ def get_config(variant: str = "ztf_yse") -> ConfigDict:
         }
     )
     config.data = defaults.transients(("yse",), 600)
-    config.data.types = True
+    config.data.simulate.types = True
     config.data.test = 0.4
     VARIANTS[variant](config)
     return config
@@ -63,13 +63,13 @@ def _ztf_lsst(config: ConfigDict) -> None:
     """Simulated ZTF to simulated LSST: twelve classes, as in the paper."""
     config.data.simulate.surveys = ("lsst",)
     config.data.simulate.transients = 6000
-    config.data.types = False
+    config.data.simulate.types = False
     config.sizes = (100, 300, 1000)
 
 
 def _snpcc_yse(config: ConfigDict) -> None:
     """Simulations of others, that have seen no object of ours, to YSE."""
-    config.base.data.types = True
+    config.base.data.simulate.types = True
     config.base.data.simulate.surveys = ("yse",)
     config.base.data.simulate.classes = ("SNIa", "SNII", "SNIb", "SNIc")
 

@@ -55,7 +55,7 @@ def base_config() -> ConfigDict:
         baselines=False,
     )
     config.data = defaults.transients(("yse",), 600)
-    config.data.types = True
+    config.data.simulate.types = True
     config.rows = {}  # those of config.init
     config.model = {}  # that of config.init
     config.objective = spec(

@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 from tiny import config_of
 from tiny_transients import BASE, SMALL, TRANSFER, known_labels, labelled_transients
 
+from astro_jax.data.simulate.transients import simulate_transients
+from astro_jax.data.transient_table import write_transients
 from astro_jax.main import main
 from astro_jax.optim import label_by_path
 from astro_jax.transient_task import transient_task
@@ -84,6 +86,14 @@ def task_of(base, file, **changes):
     return transient_task(config)
 
 
+def test_sub_types_of_a_file_stay_what_they_are(transient_base, tmp_path):
+    sample = simulate_transients(150, 8, "yse", {"SNII": 2.0, "SNIIn": 1.0, "SNIa": 2.0})
+    write_transients(sample, str(tmp_path / "x.parquet"))
+    task = task_of(transient_base, tmp_path / "x.parquet")
+    assert task.facts["classes"] == ["SNII", "SNIIn", "SNIa"]
+    assert task.facts["model"]["leaves"] == [0, 0, 1, 2, 2, 2]  # SNIIb is a part of SNII
+
+
 def test_all_labels_leave_none_to_test(transient_base, transient_file):
     task = task_of(transient_base, transient_file, labels=148)
     assert len(task.test) == 0 and len(task.train) + len(task.valid) == 148
@@ -155,7 +165,7 @@ def test_a_base_may_be_the_official_weights(shared, transient_file):
     weights = shared / "weights" / "transient_astromcad_ztfsims.npz"
     task = task_of(weights, transient_file)
     assert task.facts["rows"]["wavelengths"] == "astromcad"
-    assert task.facts["rows"]["dilate"] == "redshift" and task.facts["rows"]["length"] == 256
+    assert task.facts["rows"]["dilate"] == "redshift" and task.facts["rows"]["length"] == 128
     assert task.facts["model"]["target"].endswith(":Official")
     assert task.facts["model"]["leaves"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert task.ledger.filtered.observations > 1000  # in bands that they do not know

@@ -41,18 +41,20 @@ def load_transients(config: ConfigDict, every_row: bool = False) -> tuple[Transi
         ledger = opening(len(transients), len(transients.time))
         transients, ledger = keep_bands(transients, ledger, as_bands(data.band))
         transients, ledger = cut_snr(transients, ledger, data.snr)
-    return (with_types(transients) if data.get("types", False) else transients), ledger
+    return transients, ledger
 
 
 def simulate(wanted: ConfigDict, seed: int) -> Transients:
     """Simulate `wanted.transients` objects, as many as each of `wanted.surveys` sees.
 
-    wanted.classes: of them only, all equally frequent; none given: the twelve
+    wanted.classes: of them only, all equally frequent; none given: the twelve; wanted.types: label
+    them by type
     """
     surveys = surveys_of(wanted)
     shares = dict.fromkeys(wanted.classes or LABELS, 1.0)
     count = -(-wanted.transients // len(surveys))
-    return join([simulate_transients(count, seed, name, shares) for name in surveys])
+    found = join([simulate_transients(count, seed, name, shares) for name in surveys])
+    return with_types(found) if wanted.types else found
 
 
 def surveys_of(wanted: ConfigDict) -> Sequence[str]:
@@ -65,8 +67,6 @@ def surveys_of(wanted: ConfigDict) -> Sequence[str]:
 
 def with_types(transients: Transients) -> Transients:
     """Return the same transients with the type of each label (SNIIn: SNII) in its place."""
-    if "label" not in transients.columns.column_names:
-        return transients
     types = [None if label is None else PARENT.get(label, label) for label in transients.label]
     columns = transients.columns
     place = columns.column_names.index("label")

@@ -64,7 +64,7 @@ def base(name: str) -> str:
     """Return the folder of a base; train it where it is not there."""
     if name == "snpcc":
         path = SHARED / "data" / "transient_snpcc_sim.parquet"
-        return str(run("train_ztf.py", name, data__path=path, data__types=True))
+        return str(run("train_ztf.py", name, data__path=path))
     variant = "" if name == "ztf" else f":{name}"
     return str(run(f"train_ztf.py{variant}", name))
 

@@ -39,7 +39,7 @@ def test_only_the_classes_that_are_asked_for():
 
 def test_types_and_bands_and_alerts():
     whole, _ = load_transients(config())
-    cut, ledger = load_transients(config(types=True, band="ztfr", snr=4.0))
+    cut, ledger = load_transients(config(simulate={"types": True}, band="ztfr", snr=4.0))
     assert set(cut.label) <= {"AGN", "SLSN-I", "SNII", "SNIa", "SNIb/c", "TDE"}
     assert (cut.snr > 4).all() and len(cut.time) < len(whole.time) / 2
     assert {d.reason for d in ledger.drops} == {"band is not ztfr", "S/N not above 4"}
