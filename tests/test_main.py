@@ -194,7 +194,7 @@ def test_pictures_are_not_blank(finished, name):
     assert (picture.min(axis=-1) < 0.9).any(axis=0).mean() > 0.5  # ink over half of the width
 
 
-def test_metrics_are_a_function_of_the_config(finished, tmp_path):
+def test_metrics_are_a_function_of_the_config(finished, tmp_path, hastily):
     assert run_main(PRETRAIN, f"--workdir={tmp_path / 'again'}", *TINY) == 0
     again = (tmp_path / "again" / "metrics.jsonl").read_bytes()
     assert again == (finished / "metrics.jsonl").read_bytes()
