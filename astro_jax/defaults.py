@@ -60,7 +60,7 @@ def training_data(survey: str = "macho", stars: int = 1000) -> ConfigDict:
 def labels(data: ConfigDict) -> ConfigDict:
     """Return the data keys with those that choose classes."""
     data.label = "label"  # the column
-    data.label_map = ""  # "macho", "ogle3", "atlas": the classes of the paper
+    data.label_map = ""  # "macho", "ogle3", "atlas": classes of the paper; "types", "subtypes"
     data.min_class = 40  # objects, below which a class is left out
     data.without = ()  # classes to leave out
     return data

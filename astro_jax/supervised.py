@@ -97,10 +97,11 @@ def why(column: str, dropped: Dropped) -> str:
 
 
 def named_map(name: str) -> Any:
-    """Return a table of `data.label_maps` by its name ("macho", "ogle3", "atlas"), None for ""."""
+    """Return a table of `data.label_maps` by its name in small letters, None for ""."""
     from astro_jax.data import label_maps
 
-    maps = {"macho": label_maps.MACHO, "ogle3": label_maps.OGLE3, "atlas": label_maps.ATLAS}
+    names = ("macho", "ogle3", "atlas", "types", "subtypes")
+    maps = {known: getattr(label_maps, known.upper()) for known in names}
     if name and name not in maps:
         raise UserError(f"config.data.label_map '{name}' is unknown{suggest(name, maps)}")
     return maps[name] if name else None

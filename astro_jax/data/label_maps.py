@@ -71,6 +71,32 @@ ATLAS: Mapping[str, str | Drop] = {
     **dict.fromkeys(("dubious", "DUBIOUS"), Drop("dubious variability")),
 }
 
+# Types that surveys share, from the classes of the shared surveys as each spells them (ASAS ACVS,
+# CRTS, OGLE-III, EROS-1, MACHO): what a classifier of one survey can say of another.
+_ECLIPSING = {
+    **dict.fromkeys(("EA", "Detached", "Algol (Beta Persei)", "Beta_Persei"), "EA"),
+    **dict.fromkeys(("EB", "Semidetached", "beta_lyrae", "Beta Lyrae", "Beta_Lyrae"), "EB"),
+    **dict.fromkeys(("EW", "Contact Systems", "W Ursae Majoris", "W_Ursae_Maj"), "EW"),
+}
+_RR_LYRAE = {
+    **dict.fromkeys(("RRab", "RR Lyrae, Fundamental Mode", "RRL_AB", "RR_Lyrae_FM"), "RRab"),
+    **dict.fromkeys(("RRc", "RR Lyrae, First Overtone", "RRL_C", "RR_Lyrae_FO"), "RRc"),
+}
+_ALIKE = {
+    **dict.fromkeys(("Mira", "mira"), "Mira"),
+    **dict.fromkeys(("dsct", "Delta Scuti", "Delta_Scuti", "HADS", "LADS"), "DSCT"),
+    **dict.fromkeys(("cep", "cepheid", "CEPH_FUND", "CEPH_1ST", "Cep_0", "Cep_1"), "CEP"),
+    **dict.fromkeys(("Classical Cepheid", "Classical_Cepheid"), "CEP"),
+}
+SUBTYPES: Mapping[str, str | Drop] = {**_ECLIPSING, **_RR_LYRAE, **_ALIKE}
+TYPES: Mapping[str, str | Drop] = {
+    **dict.fromkeys((*_ECLIPSING, "ecl", "binary", "Close Binary Eclipsing Systems"), "ECL"),
+    **dict.fromkeys((*_RR_LYRAE, "rrlyr", "rr_lyrae", "RRd", "Blazhko", "RRL_E"), "RR"),
+    **_ALIKE,
+    **dict.fromkeys(("Mira", "mira", "lpv", "LPV"), "LPV"),
+    **dict.fromkeys((f"LPV_Wood{sequence}" for sequence in "ABCD"), "LPV"),
+}
+
 
 def apply_map(
     labels: Sequence[object], label_map: Mapping[str, str | Drop]

@@ -132,7 +132,7 @@ class Fusion(nn.Module):
         small = nn.Dense(self.width, kernel_init=glorot(), name="compress")(_norm(pooled))
         x = jnp.concatenate([encoded["features"], jax.nn.gelu(small)], axis=-1)
         x = row_dropout(x, keys, self.rate)
-        many = {"batch_axis": (1,)}
+        many = {"in_axis": 0, "out_axis": 2, "batch_axis": (1,)}  # a member is a layer of its own
         first = nn.Einsum(
             (x.shape[-1], self.members, self.hidden),
             "bf,fmd->bmd",

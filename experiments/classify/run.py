@@ -9,30 +9,22 @@ survey and classify.png over all that there are.
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags
 from sklearn.metrics import f1_score
+from surveys import kept, labelled, vectors_of
 
-import astro_jax
-from astro_jax.data.curves import Curves
-from astro_jax.data.labels import Labels, encode_labels, few_labels
-from astro_jax.data.read import read_survey
+from astro_jax.data.labels import few_labels
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.classification import over_seeds
 from astro_jax.evals.features import features
-from astro_jax.infer import curve_vectors
 from astro_jax.models.forest import Forest, grow
 from astro_jax.report import save_figure, text_table
-from astro_jax.supervised import encoder_run
 from astro_jax.workdir import write_text
 
-SHARED = Path(os.environ.get("ASTRO_JAX_SHARED", "../shared"))
 HERE = Path(__file__).parent
-BANDS = {"eros1": "B", "macho": "R"}
-WITHOUT = {"asas": ("Close Binary Eclipsing Systems",)}
 BUDGETS = (20, 100)
 # 29 features of the kinds that the forest of the data's README has: moments, percentiles,
 # Lomb-Scargle period, statistics of the folded curve.
@@ -44,42 +36,9 @@ FEW = (
     *("phi_21_cos", "phi_21_sin"),
 )
 BAR = "forest, 73 features"
-flags.DEFINE_list("surveys", ["ogle3_lmc", "eros1", "macho", "asas", "crts"], "which surveys")
 flags.DEFINE_list("encoders", ["base", "untrained"], "encoders: runs, shipped weights, untrained")
 flags.DEFINE_integer("seeds", 5, "folds")
-flags.DEFINE_string("cache", "runs/experiment_classify", "where features and vectors are kept")
 FLAGS = flags.FLAGS
-
-
-def labelled(name: str) -> tuple[Curves, Labels]:
-    """Return the curves of a survey that have a class of 40 objects or more, and their classes."""
-    curves, _ = read_survey(str(SHARED / "data" / "variable_stars" / f"{name}.parquet"))
-    if name in BANDS:
-        curves = curves.take(np.array(curves.columns["band"].to_pylist()) == BANDS[name])
-    labels = encode_labels(curves, without=WITHOUT.get(name, ()))
-    known = labels.codes >= 0
-    return curves.take(known), labels._replace(codes=labels.codes[known])
-
-
-def kept(name: str, what: str, compute) -> np.ndarray:
-    """Return an array of a survey from the cache, or compute and keep it."""
-    path = Path(FLAGS.cache) / f"{name}_{Path(what).name}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        with open(temporary, "wb") as file:
-            np.save(file, compute())
-        temporary.replace(path)
-    return np.load(path)
-
-
-def vectors_of(curves: Curves, encoder: str) -> np.ndarray:
-    """Return the vectors of curves by an encoder; "untrained": that of base, drawn anew."""
-    if encoder != "untrained":
-        return curve_vectors(astro_jax.load(encoder), curves)
-    config = astro_jax.load("base").config
-    config.init = ""
-    return curve_vectors(encoder_run(config, {"encoder": config.model.to_dict()}), curves)
 
 
 def forest(features_: np.ndarray, vectors: np.ndarray, known, test, codes, classes, seed):

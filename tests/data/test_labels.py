@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.label_maps import ATLAS, MACHO, OGLE3, Drop, Dropped, apply_map
+from astro_jax.data.label_maps import (
+    ATLAS,
+    MACHO,
+    OGLE3,
+    SUBTYPES,
+    TYPES,
+    Drop,
+    Dropped,
+    apply_map,
+)
 from astro_jax.data.labels import (
     Labels,
     codes_of,
@@ -218,3 +227,20 @@ def test_labels_of_the_shared_macho_curves(shared):
     found = encode_labels(curves, label_map=MACHO, minimum=20)
     assert found.classes == ["Cep_0", "Cep_1", "EC"]
     assert (found.codes >= 0).sum() + sum(d.count for d in found.dropped) == len(curves)
+
+
+def test_surveys_share_types_whatever_their_spelling():
+    asas = ["Contact Systems", "Detached", "Mira", "RR Lyrae, First Overtone", "Beta Cephei"]
+    crts = ["EW", "EA", "LPV", "RRc", "PCEB"]
+    assert (
+        apply_map(asas, TYPES)[0] == ["ECL", "ECL", "LPV", "RR", None] == apply_map(crts, TYPES)[0]
+    )
+    assert apply_map(asas, SUBTYPES)[0] == ["EW", "EA", "Mira", "RRc", None]
+    assert apply_map(crts, SUBTYPES)[0] == ["EW", "EA", None, "RRc", None]
+    told = apply_map(["rr_lyrae", "rrlyr", "cepheid", "CEPH_FUND", "binary", "LPV_WoodD"], TYPES)[0]
+    assert told == ["RR", "RR", "CEP", "CEP", "ECL", "LPV"]
+    coarse = {fine: TYPES[name] for name, fine in SUBTYPES.items() if name in TYPES}
+    assert coarse == {name: TYPES.get(name, name) for name in coarse} | {
+        "Mira": "LPV",
+        "CEP": "CEP",
+    }

@@ -6,7 +6,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 
 from astro_jax.errors import UserError
-from astro_jax.models.forest import LEAF, SHARE, Forest, compression, grow
+from astro_jax.models.forest import LEAF, SHARE, Forest, compression, grow, principal
 
 
 def rows(per_class=40, seed=0):
@@ -92,3 +92,16 @@ def test_missing_inputs_are_named():
     sizes, params = grow(*rows(), 3, trees=3)
     with pytest.raises(UserError, match="inputs.*with vector"):
         Forest(**sizes).apply({"params": params}, {}, {"features": np.zeros((1, 5))}, None)
+
+
+@pytest.mark.parametrize("shape", [(40, 15), (40, 60), (12, 60)])
+def test_principal_vectors_are_those_of_the_singular_value_decomposition(shape):
+    z = np.random.default_rng(3).normal(size=shape) @ np.diag(np.geomspace(1, 0.05, shape[1]))
+    size, axes = principal(z)
+    _, theirs, right = np.linalg.svd(z, full_matrices=False)
+    np.testing.assert_allclose(size, theirs[: len(size)], rtol=1e-6)
+    assert len(size) == min(24, *shape)
+    np.testing.assert_allclose(np.abs((axes * right[: len(size)]).sum(1)), 1, rtol=1e-6)
+    assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
+    flat = principal(np.zeros(shape))
+    assert not flat[0].any() and not flat[1].any()

@@ -56,6 +56,15 @@ def test_members_start_apart(params):
         assert all(np.abs(kernel[:, 0] - kernel[:, m]).max() > 0.1 for m in range(1, 7))
 
 
+def test_each_member_starts_as_a_layer_of_its_own():
+    head = Fusion(classes=20, width=4, hidden=64, members=7)
+    params = jax.jit(head.init)(jax.random.key(1), {"mask": MASK}, make_record(), None)["params"]
+    for name, fans in {"hidden": F + 4 + 64, "logits": 64 + 20}.items():
+        kernel = np.asarray(params[name]["kernel"])
+        assert np.sqrt(2 / fans) == pytest.approx(kernel.std(), rel=0.06)  # Glorot and Bengio 2010
+        assert np.abs(kernel).max() < np.sqrt(6 / fans) + 1e-6
+
+
 def test_the_logits_are_the_mean_over_members(params):
     record, rng = make_record(), np.random.default_rng(1)
     drawn = jax.tree.map(
