@@ -1,0 +1,30 @@
+"""All that the ASTROMER paper does with a trained encoder, on real surveys.
+
+    python experiments/downstream/run.py PART [PART ...] [--minutes=9] [--folds=3] [--surveys=...]
+
+Parts, each resumable (what a JSON beside this file has is not measured again):
+`figures` time encoding, magnitude projection, distributions; `cross` one survey to another;
+`regress` log periods; `tables` fine-tuning by budget; `grid` heads and scenarios; `vectors` which
+vector MLP+ATT sees; `rates` learning rates of the LSTM; `widths` widths and bases of the encoder.
+The network parts run the commands of configs/ in runs/experiment_downstream.
+"""
+
+from absl import app, logging
+from cross import cross
+from figures import figures
+
+PARTS = {
+    "figures": figures,
+    "cross": cross,
+}
+
+
+def main(argv: list[str]) -> None:
+    """Run the named parts."""
+    logging.set_verbosity(logging.WARNING)
+    for name in argv[1:]:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    app.run(main)
