@@ -7,11 +7,12 @@ A table without ids is one object, named after its file.
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from astro_jax.data.clean import FileError, Raw
-from astro_jax.surveys.group import group
+from astro_jax.surveys.group import codes, group
 from astro_jax.surveys.origin import candidates, to_mjd
-from astro_jax.surveys.roles import EXTRA, describe, find_roles
+from astro_jax.surveys.roles import ALIASES, EXTRA, describe, find_roles
 from astro_jax.surveys.source import Format, Source, split_lines
 from astro_jax.surveys.values import first_flag, ids, numbers, plain, typed_ids
 
@@ -65,7 +66,7 @@ def long_table(table: pa.Table, source: Source, given: dict, broken: np.ndarray)
         magerr,
         first_flag(broken, bad_time, bad_mag),
         band,
-        scalars(table, roles),
+        {**constants(table, roles, id), **scalars(table, roles)},
         notes=(describe(roles, origin),),
     )
 
@@ -82,13 +83,42 @@ def scalars(table: pa.Table, roles: dict[str, str]) -> dict[str, pa.Array]:
     return found
 
 
+def constants(table: pa.Table, roles: dict[str, str], id: pa.Array) -> dict[str, pa.Array]:
+    """Return the further columns of numbers that do not change within any object.
+
+    They describe the object, and may be what a regression predicts (`config.data.target`).
+    """
+    place = codes(id)
+    starts = np.unique(place, return_index=True)[1]
+    first, found = pa.array(starts[place]), {}
+    if len(starts) == len(place):  # one observation each: nothing to tell a constant by
+        return found
+    for k, name in enumerate(table.column_names):
+        column = plain(table.column(k))
+        if name.lower() in (*EXTRA, *ALIASES) or name in roles.values() or not flat(column.type):
+            continue
+        column = as_text(column) if pa.types.is_string(column.type) else column
+        same = pc.equal(column, column.take(first))  # null where a cell is
+        alike = pc.or_(pc.fill_null(same, False), pc.is_null(column))
+        values = numbers(column)[0] if pc.all(alike).as_py() else np.full(1, np.nan)
+        if np.isfinite(values).any():
+            found[name] = pa.array(values)
+    return found
+
+
+def flat(kind: pa.DataType) -> bool:
+    """Tell text, and numbers."""
+    types = pa.types
+    return types.is_string(kind) or types.is_integer(kind) or types.is_floating(kind)
+
+
 def as_text(column: pa.ChunkedArray) -> pa.Array:
     """Return a column of names as text; an empty cell is null."""
     column = plain(column)
     if pa.types.is_nested(column.type):
         raise FileError(f"text expected, not {column.type}")
-    column = pa.compute.utf8_trim_whitespace(column.cast(pa.string()))
-    return pa.compute.if_else(pa.compute.equal(column, ""), None, column)
+    column = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    return pc.if_else(pc.equal(column, ""), None, column)
 
 
 FORMATS = (Format("csv", sniff, read),)

@@ -139,3 +139,20 @@ def test_a_thousand_small_files(tmp_path):
     assert tuple(ledger.kept) == (1000, 2000)
     assert curves.columns["id"].to_pylist()[17] == "OGLE-LMC-CEP-0017"
     assert curves.mag[2 * 17] == np.float32(15.017)
+
+
+def test_numbers_that_describe_an_object_are_carried(tmp_path):
+    lines = ["id,mjd,mag,seeing,logg,ccd,teff"]
+    for k, (id, mjd, mag, _) in enumerate([*ROWS, ("c", 50000.5, 15.0, 0.1)]):
+        own = {"a": "2.5,A,", "b": "4.25,B,5000", "c": ",A,"}[id]
+        lines.append(f"{id},{mjd},{mag},{1 + k},{own}")
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines))
+    columns = read_survey(str(path))[0].columns
+    assert columns.column_names == ["id", "logg", "teff"]  # seeing changes, ccd is no number
+    told = dict(zip(columns["id"].to_pylist(), columns["logg"].to_pylist(), strict=True))
+    assert told["a"] == 2.5 and told["b"] == 4.25 and not np.isfinite(told["c"])
+    path.write_text("\n".join(lines).replace("c,50000.5", "b,50003.5"))  # empty is no change
+    assert read_survey(str(path))[0].columns.column_names == ["id", "logg", "teff"]
+    path.write_text("\n".join(lines).replace("a,50001.5", "b,50003.5"))
+    assert read_survey(str(path))[0].columns.column_names == ["id", "teff"]
