@@ -1,7 +1,6 @@
 """The job of classification: a fold of the few-label protocol, training, scores, baselines."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, class_task, encoder_run, keep_facts, resolve_config
 from astro_jax.train import Outcome, train
 from astro_jax.weights import Run, load
-from astro_jax.workdir import claim, locked, read_json, write_text
+from astro_jax.workdir import claim, clocked, locked, read_json, write_text
 
 Job = Callable[[ConfigDict, Task, Outcome, Path], dict[str, Any]]
 
@@ -56,7 +55,7 @@ def run_labelled(
         full = resolve_config(config, task.facts)
         print(grown_size(task.grown) if task.grown else estimate(full, task, feed))
         return 0
-    with locked(workdir):
+    with locked(workdir), clocked(workdir) as seconds:
         claim(workdir, json.loads(config.to_json()))
         print(announce(config), flush=True)
         if (workdir / "summary.json").exists():
@@ -67,7 +66,6 @@ def run_labelled(
         print(task.ledger.summary(), flush=True)
         task.ledger.write(str(workdir / "quarantine.csv"))
         keep_facts(workdir, task.facts)
-        start = time.perf_counter()
         full = resolve_config(config, task.facts)
         outcome = fit_task(full, task, workdir, feed)
         if outcome.stopped:
@@ -76,7 +74,7 @@ def run_labelled(
         result = {
             "best_step": outcome.control.best_step,
             "epochs": round(outcome.control.best_step * config.batch_size / len(task.train), 2),
-            "seconds": round(time.perf_counter() - start, 1),
+            "seconds": round(seconds(), 1),  # of all starts, reading included
             "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
             "left_out": {drop.reason: drop.objects for drop in task.ledger.drops},
             **finish(config, task, outcome, workdir),

@@ -28,7 +28,7 @@ from astro_jax.summary import read_metrics
 from astro_jax.supervised import encoder_of_init, few_parts, keep_facts
 from astro_jax.train import assemble, train
 from astro_jax.weights import Run, load
-from astro_jax.workdir import claim, locked, read_json, write_text
+from astro_jax.workdir import claim, clocked, locked, read_json, write_text
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -39,7 +39,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         print(announce(config), flush=True)
         print(estimate(config, parts_of(config)))
         return 0
-    with locked(workdir):
+    with locked(workdir), clocked(workdir) as seconds:
         claim(workdir, json.loads(given.to_json()))
         print(announce(config), flush=True)
         if (workdir / "summary.json").exists():
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         if outcome.stopped:
             print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
             return STOPPED
-        finish(config, parts, workdir)
+        finish(config, parts, workdir, seconds())
     return 0
 
 
@@ -72,8 +72,11 @@ def parts_of(config: ConfigDict) -> Parts:
     return few_parts(config) if config.get("per_class", 0) else load_parts(config)
 
 
-def finish(config: ConfigDict, parts: Parts, workdir: Path) -> None:
-    """Evaluate the best step beside the plain predictors, draw, and write the summary."""
+def finish(config: ConfigDict, parts: Parts, workdir: Path, seconds: float) -> None:
+    """Evaluate the best step beside the plain predictors, draw, and write the summary.
+
+    seconds: that reading and training took
+    """
     trained = load(workdir)
     scores = {
         name: compare(trained, curves, config)
@@ -82,6 +85,8 @@ def finish(config: ConfigDict, parts: Parts, workdir: Path) -> None:
     }
     summary = {
         "best_step": trained.step,
+        "epochs": round(trained.step * config.batch_size / len(parts.train), 2),
+        "seconds": round(seconds, 1),
         "curves": {name: len(getattr(parts, name)) for name in ("train", "valid", "test")},
         "rmse_hidden": scores,
     }

@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,30 @@ def locked(workdir: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+@contextmanager
+def clocked(workdir: Path) -> Iterator[Callable[[], float]]:
+    """Yield a function that returns the seconds that a run has taken, over all its starts.
+
+    Each start is kept in clock.json.  One that was killed ended, as far as can be told, when it
+    last wrote its metrics, which it does at every checkpoint.
+    """
+    path, seen = workdir / "clock.json", workdir / "metrics.jsonl"
+    past = read_json(path)["starts"] if path.exists() and seen.exists() else []
+    last = seen.stat().st_mtime if past else 0.0
+    past = [[begin, end or max(begin, last)] for begin, end in past]
+    begin = time.time()
+    before = sum(end - start for start, end in past)
+
+    def write(end: float | None) -> None:
+        write_text(path, json.dumps({"starts": [*past, [begin, end]]}) + "\n")
+
+    write(None)
+    try:
+        yield lambda: before + time.time() - begin
+    finally:
+        write(time.time())
 
 
 def check_output(output: Path) -> None:

@@ -7,6 +7,7 @@ from tiny import toy_curves
 import astro_jax
 from astro_jax.data.curves import from_arrays
 from astro_jax.pretrain import compare, describe, examples
+from astro_jax.workdir import read_json
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,12 @@ def test_the_closing_text_has_a_row_a_predictor(tmp_path):
     assert lines[0].split()[-2:] == ["valid", "test"]
     assert lines[1].split() == ["model", "0.1000", "0.1000"]
     assert "best step 7" in lines[-1] and str(tmp_path) in lines[-1]
+
+
+def test_the_summary_says_how_long_training_took(finished):
+    summary = read_json(finished / "summary.json")
+    begin, end = read_json(finished / "clock.json")["starts"][0]
+    assert 0 < summary["seconds"] <= end - begin + 0.1
+    assert summary["epochs"] == pytest.approx(
+        summary["best_step"] * 8 / summary["curves"]["train"], abs=0.01
+    )

@@ -1,14 +1,17 @@
 """The folder of a run: whose it is, and files that appear whole or not at all."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from astro_jax.errors import UserError
 from astro_jax.workdir import (
     claim,
+    clocked,
     differences,
     locked,
     read_json,
@@ -79,3 +82,27 @@ def test_a_broken_json_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match="config.json cannot be read"):
         read_json(tmp_path / "config.json")
+
+
+def test_the_clock_counts_all_starts(tmp_path):
+    with clocked(tmp_path) as seconds:
+        time.sleep(0.05)
+        first = seconds()
+        assert 0.05 <= first < 5
+    (tmp_path / "metrics.jsonl").write_text("")
+    with clocked(tmp_path) as seconds:
+        assert first <= seconds() < first + 5
+    starts = read_json(tmp_path / "clock.json")["starts"]
+    assert len(starts) == 2 and all(begin <= end for begin, end in starts)
+
+
+def test_a_start_that_was_killed_ended_when_it_last_wrote(tmp_path):
+    begin = time.time() - 1000
+    (tmp_path / "metrics.jsonl").write_text("")
+    os.utime(tmp_path / "metrics.jsonl", (begin + 300, begin + 300))
+    write_text(tmp_path / "clock.json", json.dumps({"starts": [[begin, None]]}))
+    with clocked(tmp_path) as seconds:
+        assert 300 <= seconds() < 305
+    (tmp_path / "metrics.jsonl").unlink()  # nothing was trained: the folder is new
+    with clocked(tmp_path) as seconds:
+        assert seconds() < 5
