@@ -32,28 +32,33 @@ Job = Callable[[ConfigDict, Task, Outcome, Path], dict[str, Any]]
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_labelled(config, workdir, class_task, finish, describe)
+    return run_task(config, workdir, class_task, finish, describe)
 
 
-def run_labelled(
+def run_task(
     config: ConfigDict,
     workdir: Path,
     task_of: Callable[[ConfigDict], Task],
     finish: Job,
     describe: Callable[[dict, Path], str],
     feed: Feed = WINDOWS,
+    check: Callable[[ConfigDict], None] = check_training,
+    params_of: Callable[[ConfigDict], Any] = lambda config: None,
 ) -> int:
-    """Read, train and report a task with labels: what all jobs with labels share.
+    """Read, train and report a task: what all jobs with labels, and those on objects, share.
 
-    feed: what makes batches of the parts of the task
+    feed: what makes batches of the parts of the task; check: raises UserError for a config that
+    cannot be; params_of: what training starts from, see `train.assemble`
     """
-    check_training(config)
+    check(config)
     if config.dry_run:
         print(announce(config), flush=True)
         task = task_of(config)
         print(task.ledger.summary())
         full = resolve_config(config, task.facts)
-        print(grown_size(task.grown) if task.grown else estimate(full, task, feed))
+        print(
+            grown_size(task.grown) if task.grown else estimate(full, task, feed, params_of(config))
+        )
         return 0
     with locked(workdir), clocked(workdir) as seconds:
         claim(workdir, json.loads(config.to_json()))
@@ -67,7 +72,7 @@ def run_labelled(
         task.ledger.write(str(workdir / "quarantine.csv"))
         keep_facts(workdir, task.facts)
         full = resolve_config(config, task.facts)
-        outcome = fit_task(full, task, workdir, feed)
+        outcome = fit_task(full, task, workdir, feed, params_of(config))
         if outcome.stopped:
             print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
             return STOPPED
@@ -87,11 +92,13 @@ def run_labelled(
     return 0
 
 
-def fit_task(config: ConfigDict, task: Task, workdir: Path, feed: Feed = WINDOWS) -> Outcome:
+def fit_task(
+    config: ConfigDict, task: Task, workdir: Path, feed: Feed = WINDOWS, params: Any = None
+) -> Outcome:
     """Train the model of a resolved config, or keep the head that was grown."""
     if task.grown:
         return plant(task.grown, encoder_run(config, task.facts["model"]), workdir)
-    return train(config, task.train, task.valid, workdir, feed=feed)
+    return train(config, task.train, task.valid, workdir, params=params, feed=feed)
 
 
 def grown_size(grown: Grown) -> str:

@@ -1,7 +1,5 @@
 """The job of classification from any modalities, with or without contrastive pre-training."""
 
-import json
-import time
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -11,57 +9,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
-from astro_jax.checks import check_training
+from astro_jax.classify import run_task
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_batches import OBJECTS
-from astro_jax.errors import STOPPED
 from astro_jax.evals.classification import scores, summary
 from astro_jax.multimodal_infer import class_probabilities
-from astro_jax.multimodal_source import announce
-from astro_jax.multimodal_task import object_task, resolve_steps, start_params
-from astro_jax.report import confusion_plot, text_table, training_plot
-from astro_jax.summary import read_metrics
-from astro_jax.supervised import Task, keep_facts
-from astro_jax.train import train
+from astro_jax.multimodal_task import check_epochs, object_task, start_params
+from astro_jax.report import confusion_plot, text_table
+from astro_jax.supervised import Task
+from astro_jax.train import Outcome
 from astro_jax.weights import Run, load
-from astro_jax.workdir import claim, locked, read_json, write_text
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
-    with locked(workdir):
-        claim(workdir, json.loads(config.to_json()))
-        print(announce(config), flush=True)
-        if (workdir / "summary.json").exists():
-            print(f"{workdir} is finished; nothing to train")
-            print(describe(read_json(workdir / "summary.json"), workdir))
-            return 0
-        task = object_task(config)
-        print(task.ledger.summary(), flush=True)
-        task.ledger.write(str(workdir / "quarantine.csv"))
-        keep_facts(workdir, task.facts)
-        full = resolve_steps(config, len(task.train))
-        full.model, full.rows = (ConfigDict(task.facts[name]) for name in ("model", "rows"))
-        check_training(full)
-        start = time.perf_counter()
-        params = start_params(config)
-        outcome = train(full, task.train, task.valid, workdir, params=params, feed=OBJECTS)
-        if outcome.stopped:
-            print(f"stopped at step {int(outcome.state.step)}; the same command goes on from there")
-            return STOPPED
-        result = finish(task, load(workdir), full, workdir)
-        result["seconds"] = round(time.perf_counter() - start, 1)
-        training_plot(
-            workdir / "training.png", read_metrics(workdir / "metrics.jsonl"), workdir.name, "loss"
-        )
-        write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
-        print(describe(result, workdir))
-    return 0
+    return run_task(
+        config, workdir, object_task, finish, describe, OBJECTS, check_epochs, start_params
+    )
 
 
-def finish(task: Task, trained: Run, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
     """Score the best step on the test objects, for each subset of modalities; write predictions."""
-    classes, seed = task.facts["classes"], config.seed
+    trained, classes, seed = load(workdir), task.facts["classes"], config.seed
     known = task.test.arrays["label"] >= 0
     test = task.test.take(known)
     probabilities, _ = class_probabilities(trained, test)
@@ -72,8 +41,7 @@ def finish(task: Task, trained: Run, config: ConfigDict, workdir: Path) -> dict[
     write_predictions(workdir / "test_predictions.parquet", test, probabilities, classes)
     told = {
         "best_step": trained.step,
-        "epochs": round(trained.step / max(config.eval_every, 1), 2),
-        "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
+        "epochs": round(trained.step / task.facts["changes"]["eval_every"], 2),
         "classes": classes,
         "model": summary(result),
     }

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax.data.labels import codes_of
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_rules import standardised
 from astro_jax.data.simulate.trimodal import simulate_objects
+from astro_jax.data.source import announce
 from astro_jax.data.table import write_parquet
 from astro_jax.errors import UserError, suggest
 from astro_jax.evals.retrieval import centroids, contrast_search, search
@@ -28,7 +28,8 @@ from astro_jax.evals.space import (
 )
 from astro_jax.explore_report import write_page
 from astro_jax.multimodal_infer import encode_all, space_of
-from astro_jax.multimodal_source import announce, load_parts
+from astro_jax.multimodal_source import load_parts, simulates
+from astro_jax.multimodal_task import class_codes
 from astro_jax.weights import Run, load
 from astro_jax.workdir import locked
 
@@ -62,7 +63,7 @@ def explore(
 ) -> tuple[dict[str, pa.Table], dict[str, Any]]:
     """Return tables by name, and what the page draws: objects, vectors, classes."""
     vectors = [encode_all(trained, part) for part in (train, test)]
-    classes, codes = _codes(train, test)
+    classes, codes = class_codes(train, test)
     mixed = [fused(part) for part in vectors]
     maps = MAPS[config.map](mixed[0], [mixed[1]])
     tables = {
@@ -74,20 +75,11 @@ def explore(
     if classes:
         tables["doubtful"] = doubtful(train, mixed[0], codes[0], classes)
         tables["sub_clusters"] = clusters(train, mixed[0], codes[0], classes)
-    if not config.data.path and not config.data.spectra and classes:
+    if simulates(config.data) and classes:
         means = centroids(mixed[0], codes[0], len(classes))
         tables["unseen"] = unseen(trained, means, classes, config)
     shown = {"objects": train, "classes": classes, "codes": codes[0], "map": maps[0]}
     return tables, shown
-
-
-def _codes(train: Objects, test: Objects) -> tuple[list[str], list[np.ndarray]]:
-    """Return the classes of the training objects and the class numbers of both parts."""
-    if "label" not in train.columns.column_names:
-        return [], [np.full(len(part), -1) for part in (train, test)]
-    texts = [part.columns["label"].to_pylist() for part in (train, test)]
-    classes = sorted({str(t) for t in texts[0] if t is not None})
-    return classes, [codes_of([None if t is None else str(t) for t in p], classes) for p in texts]
 
 
 def searches(objects: Objects, vectors: dict[str, np.ndarray], config: ConfigDict) -> pa.Table:

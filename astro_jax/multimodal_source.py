@@ -12,6 +12,7 @@ from astro_jax.data.multimodal_rules import Statistics, standardised, statistics
 from astro_jax.data.multimodal_splits import split_rows
 from astro_jax.data.read import read_survey
 from astro_jax.data.simulate.trimodal import simulate_objects
+from astro_jax.data.source import PATHS
 from astro_jax.errors import UserError, suggest
 from astro_jax.surveys.astrom3 import is_published, read_published
 from astro_jax.surveys.spectra import read_spectra
@@ -29,16 +30,9 @@ class ObjectParts(NamedTuple):
     statistics: Statistics
 
 
-def announce(config: ConfigDict) -> str:
-    """Say in one line where the data of a run come from."""
-    data = config.data
-    paths = [path for path in (data.path, data.curves, data.spectra, data.catalogue) if path]
-    if paths:
-        return f"Reading {', '.join(paths)}"
-    return (
-        f"No config.data.path: simulating {data.simulate.stars} stars in light curves, spectra and "
-        f"catalogue (seed {config.seed})"
-    )
+def simulates(data: ConfigDict) -> bool:
+    """Say whether `config.data` names no file, so that objects are simulated."""
+    return not any(data[name] for name in PATHS)
 
 
 def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectParts:
@@ -62,11 +56,10 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
 def read_splits(config: ConfigDict) -> tuple[dict[str, Objects], Ledger, bool]:
     """Return the objects by part, the account, and whether they are standardised already."""
     data = config.data
-    if not (data.path or data.curves or data.spectra):
+    if simulates(data):
         objects = simulated(config)
-        points = sum(int(p.lengths.sum()) for n, p in objects.parts.items() if "photo" in n)
-        return cut(objects, config.seed), opening(len(objects), points), False
-    if data.curves or data.spectra:
+        return cut(objects, config.seed), opening(len(objects), points_of(objects)), False
+    if not data.path:
         objects, ledger = from_parts(data)
         return cut(objects, config.seed), ledger, False
     if not is_published(data.path):
@@ -133,14 +126,15 @@ def require(
                 known = suggest(name, objects.parts)
                 raise UserError(f"config.data.required: no modality '{name}'{known}")
             lacking = keep & ~objects.present[name]
-            points = _points(objects.take(lacking))
+            points = points_of(objects.take(lacking))
             ledger = ledger.filter(int(lacking.sum()), points, f"no {name} (config.data.required)")
             keep &= ~lacking
         kept[part] = objects.take(keep)
     return kept, ledger
 
 
-def _points(objects: Objects) -> int:
+def points_of(objects: Objects) -> int:
+    """Return how many observations the light curves of objects have."""
     return sum(int(p.lengths.sum()) for n, p in objects.parts.items() if n.startswith("photometry"))
 
 

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
+from astro_jax.checks import check_training
 from astro_jax.data.labels import codes_of, label_texts
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_splits import subset
@@ -34,7 +36,38 @@ def object_task(config: ConfigDict) -> Task:
     )
     facts = {**common_facts(config, parts), "classes": classes}
     facts["model"] = resolved_model(config, len(classes))
+    facts["changes"] = changes(resolve_steps(config, len(train)), facts["rows"])
     return Task(train, valid, test, parts.ledger, facts)
+
+
+def space_task(config: ConfigDict) -> Task:
+    """Return the parts of `config.data` to learn one space from; labels are not for it to see."""
+    parts = load_parts(config)
+    if len(parts.train) < 2:
+        raise UserError(f"{len(parts.train)} objects to train on: nothing to tell apart")
+    facts = {**common_facts(config, parts), "model": json.loads(config.model.to_json())}
+    full = resolve_pieces(resolve_steps(config, len(parts.train)))
+    facts["changes"] = changes(full, facts["rows"], micro_batch=full.micro_batch)
+    facts["changes"]["objective"] = {"rows": full.objective.rows, "axis": full.objective.axis}
+    return Task(*parts[:3], parts.ledger, facts)
+
+
+def changes(full: ConfigDict, rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return what a config is changed by, so that it trains with the steps of `full`."""
+    return {
+        **{name: full[name] for name in ("batch_size", "steps", "eval_every")},
+        "optimizer": {"schedule": {"every": full.optimizer.schedule.every}},
+        "plateau": {"after": full.plateau.after},
+        "rows": rows,
+        **more,
+    }
+
+
+def check_epochs(config: ConfigDict) -> None:
+    """Raise UserError for a training config that cannot be, where 0 steps stand for epochs."""
+    full = ConfigDict(json.loads(config.to_json()))
+    full.steps, full.eval_every = full.steps or 1, full.eval_every or 1
+    check_training(full)
 
 
 def _base(config: ConfigDict) -> Run | None:
@@ -64,6 +97,17 @@ def with_codes(objects: Objects, classes: list[str]) -> Objects:
     texts = objects.columns["label"].to_pylist() if "label" in objects.columns.column_names else []
     texts = [None if text is None else str(text) for text in texts] or [None] * len(objects)
     return objects.with_arrays(label=codes_of(texts, classes))
+
+
+def class_codes(train: Objects, *others: Objects) -> tuple[list[str], list[np.ndarray]]:
+    """Return the classes of the training objects, and the class numbers of it and of others.
+
+    No classes, and -1 everywhere, where there are no labels.
+    """
+    known = "label" in train.columns.column_names
+    classes = sorted({t for t in label_texts(train, "label") if t is not None}) if known else []
+    parts = [with_codes(part, classes) for part in (train, *others)]
+    return classes, [part.arrays["label"] for part in parts]
 
 
 def few(objects: Objects, config: ConfigDict) -> Objects:

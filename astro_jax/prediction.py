@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax import multimodal_infer, transient_prediction
+from astro_jax import multimodal_infer, multimodal_prediction, transient_prediction
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import with_inputs
 from astro_jax.data.source import announce, load_curves
@@ -135,6 +135,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
         raise UserError("predict needs --config.init=RUN and --config.output=FILE.parquet")
     check_output(Path(config.output))
     trained = load(config.init, config.step)
+    if "modalities" in trained.config:
+        return multimodal_prediction.predict_file(config, trained)
     if "rows" in trained.config:  # a classifier of transients
         return transient_prediction.predict_file(config, trained)
     require_labels(trained)

@@ -152,9 +152,9 @@ def _example(trained: Run, curve: np.ndarray, name: str, seed: int) -> dict[str,
     }
 
 
-def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS) -> str:
+def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS, params: Any = None) -> str:
     """Return parameters, FLOPs a step, memory and rate, from a compiled step; write nothing."""
-    system = assemble(config, parts.train, feed=feed)
+    system = assemble(config, parts.train, params, feed)
     state = system.steps.place_state(system.fresh)
     batch = system.steps.place_batch(system.batches(0))
     lowered = system.steps.train.lower(state, batch, system.key).compile()
@@ -167,7 +167,7 @@ def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS) -> str:
             f"parameters       {parameters:,}",
             f"curves           {len(parts.train):,} train, {len(parts.valid):,} valid, "
             f"{len(parts.test):,} test",
-            f"FLOPs a step     {flops(config, parts.train, feed) / 1e9:.1f} GFLOP",
+            f"FLOPs a step     {flops(config, parts.train, feed, params) / 1e9:.1f} GFLOP",
             f"memory a step    {held / 2**20:.0f} MiB",
             f"rate             {config.batch_size / seconds:.0f} windows/s, "
             f"{config.steps * seconds / 60:.1f} minutes for {config.steps} steps",
@@ -175,11 +175,11 @@ def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS) -> str:
     )
 
 
-def flops(config: ConfigDict, curves: Any, feed: Feed = WINDOWS) -> float:
+def flops(config: ConfigDict, curves: Any, feed: Feed = WINDOWS, params: Any = None) -> float:
     """Return the FLOPs of a train step, as the compiler counts them with the batch in one piece."""
     whole = ConfigDict(config)
     whole.micro_batch, whole.mode = config.batch_size, "jit"
-    system = assemble(whole, curves, feed=feed)
+    system = assemble(whole, curves, params, feed)
     lowered = system.steps.train.lower(system.fresh, system.batches(0), system.key)
     return float(lowered.cost_analysis()["flops"])
 

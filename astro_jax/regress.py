@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from astro_jax.classify import run_labelled
+from astro_jax.classify import run_task
 from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
 from astro_jax.data.table import write_parquet
@@ -22,7 +22,7 @@ CLOSE = 0.01  # of a log period: 2.3 % of the period
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a regression; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_labelled(config, workdir, value_task, finish, describe)
+    return run_task(config, workdir, value_task, finish, describe)
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:

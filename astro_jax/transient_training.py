@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from astro_jax.classify import run_labelled
+from astro_jax.classify import run_task
 from astro_jax.data.transient_rows import Rows
 from astro_jax.evals import auroc
 from astro_jax.evals.baselines import majority_class, random_forest
@@ -28,7 +28,7 @@ DAYS = (0.0, 3.0, 7.0, 15.0, 30.0, 70.0)  # since the trigger, at which classes 
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier of transients; return the exit code: 0 done, 75 stopped and saved."""
-    return run_labelled(config, workdir, transient_task, finish, describe, FEED)
+    return run_task(config, workdir, transient_task, finish, describe, FEED)
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:

@@ -5,6 +5,9 @@
 
 With a classifier of transients the table also has the types that classes are part of, an outlier
 score, and whether the redshift was used; `per_epoch` adds lists, a value an observation.
+With a classifier of several modalities (AstroM3) `data.path` is of the published layout, or raw
+parts are joined by id, whichever there are: `data.curves`, `data.spectra`, `data.catalogue`; the
+table also says which modalities were used.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +19,7 @@ def get_config() -> ConfigDict:
     """Return the config."""
     data = defaults.source("ogle", 100)
     more = defaults.transients()
+    data.update({"curves": "", "spectra": "", "catalogue": ""})  # of AstroM3, instead of path
     data.update({name: more[name] for name in ("survey", "zero_point", "snr", "columns")})
     return ConfigDict(
         {

@@ -287,6 +287,70 @@ def test_encode_and_predict_take_objects_and_tables(space, classifier, caplog):
         astro_jax.predict(trained, published(objects))  # of the released rules by its layout
 
 
+PREDICT = f"--config={ROOT}/configs/predict.py"
+
+
+def test_predict_writes_a_row_an_object(classifier, tmp_path, capsys):
+    line = [PREDICT, f"--config.init={classifier}", f"--config.output={tmp_path}/p.parquet"]
+    assert main(["main", *line, "--config.data.simulate.stars=20", "--config.seed=9"]) == 0
+    assert "made from metadata 20, photometry 20, spectrum 20" in capsys.readouterr().out
+    table = pq.read_table(tmp_path / "p.parquet")
+    run = astro_jax.load(classifier)
+    expected, _ = class_probabilities(run, new_objects(run, 20))
+    names = [f"prob_{name}" for name in run.config.classes]
+    told = np.stack([table[name].to_numpy() for name in names], axis=1)
+    np.testing.assert_allclose(told, expected, atol=1e-6)
+    assert table["prediction"].to_pylist() == [
+        run.config.classes[k] for k in np.argmax(expected, axis=1)
+    ]
+
+
+def test_predict_joins_raw_parts_whichever_there_are(classifier, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    times = [np.sort(rng.uniform(0, 300, 40)) for _ in range(3)]
+    mags = [12 + 0.3 * np.sin(t) for t in times]
+    mags[2][:] = 12.0  # constant
+    curves = {"id": ["a", "b", "flat"], "time": times, "mag": mags}
+    pq.write_table(pa.table({k: pa.array(list(v)) for k, v in curves.items()}),
+                   tmp_path / "curves.parquet")  # fmt: skip
+    catalogue = {"id": ["a", "c"], "parallax": [1.0, 2.0], "phot_g_mean_mag": [12.0, 13.0]}
+    pq.write_table(pa.table(catalogue), tmp_path / "catalogue.parquet")
+    line = ["main", PREDICT, f"--config.init={classifier}", f"--config.output={tmp_path}/p.parquet"]
+    both = [f"--config.data.{name}={tmp_path}/{name}.parquet" for name in ("curves", "catalogue")]
+    assert main([*line, *both]) == 0
+    told = {row["id"]: row for row in pq.read_table(tmp_path / "p.parquet").to_pylist()}
+    assert set(told) == {"a", "b", "flat"} and told["flat"]["prediction"] is None
+    assert told["a"]["used_metadata"] and not told["b"]["used_metadata"]
+    assert "used_spectrum" not in told["a"] and np.isfinite(told["b"]["prob_EW"])
+    assert "constant" in (tmp_path / "p.parquet.quarantine.csv").read_text()
+    assert main([*line, both[1]]) == 0  # a catalogue alone
+    alone = pq.read_table(tmp_path / "p.parquet").to_pylist()
+    assert [row["id"] for row in alone] == ["a", "c"] and all(row["prediction"] for row in alone)
+
+
+def test_predict_refuses_what_it_cannot_use(space, classifier, tmp_path, capsys):
+    line = ["main", PREDICT, f"--config.output={tmp_path}/p.parquet"]
+    assert main([*line, f"--config.init={space}"]) == 1
+    assert "not trained with labels" in capsys.readouterr().err
+    assert main([*line, f"--config.init={classifier}", f"--config.data.path={tmp_path}"]) == 1
+    assert "no file or folder of the published layout" in capsys.readouterr().err
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(space, tmp_path, capsys):
+    line = ["main", f"{CLASSIFY}:spectra_clip", f"--config.init={space}", "--config.dry_run=True"]
+    words_ = words("classify_astrom3:spectra")
+    assert main([*line, *words_, f"--workdir={tmp_path}/none"]) == 0
+    told = capsys.readouterr().out
+    assert "parameters" in told and "48 train" in told and "for 2 steps" in told
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("word", ["batch_size=0", "steps=-1", "epochs=-2", "log_every=0"])
+def test_numbers_that_cannot_be_are_refused(word, tmp_path, capsys):
+    assert main(["main", f"{CLASSIFY}:meta", f"--config.{word}", f"--workdir={tmp_path}"]) == 1
+    assert f"config.{word} must be at least" in capsys.readouterr().err
+
+
 # Exploration
 
 

@@ -76,18 +76,22 @@ def assemble(
 ) -> tuple[Objects, Ledger]:
     """Return the objects of light curves and spectra, joined with a catalogue by id; the account.
 
+    Without either the objects are those of the catalogue.
+
     curves: one row an id (choose a band); label: a column of the catalogue, the light curves or
     the spectra, in this order
     ledger: the account of the curves.  Constant light curves are quarantined; spectra that are
     constant or do not reach the grid have no pixel observed.  What is not joined is a remark.
     """
-    if curves is None and spectra is None:
-        raise UserError("neither light curves nor spectra: give config.data.curves or data.spectra")
+    if curves is None and spectra is None and catalogue is None:
+        raise UserError("nothing to assemble: give config.data.curves, .spectra or .catalogue")
     own = [] if curves is None else _ids(curves.columns)
     if len(set(own)) < len(own):
         raise UserError("several rows an id among the light curves: choose one config.data.band")
     theirs = [] if spectra is None else _ids(spectra.columns)
     ids = list(dict.fromkeys([*own, *theirs]))
+    if curves is None and spectra is None:
+        ids = _ids(catalogue)
     account = ledger or opening(len(own), 0 if curves is None else len(curves.time))
     new = len(ids) - len(own)
     account = Ledger(

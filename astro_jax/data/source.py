@@ -13,6 +13,8 @@ from astro_jax.data.simulate import simulate_survey
 from astro_jax.data.split import split_by_star
 from astro_jax.errors import UserError
 
+PATHS = ("path", "curves", "spectra", "catalogue")  # keys of `config.data` that name files
+
 
 class Parts(NamedTuple):
     """The curves of a run, split by star, and the account."""
@@ -34,9 +36,15 @@ def load_parts(config: ConfigDict) -> Parts:
 def announce(config: ConfigDict) -> str:
     """Say in one line where the data of a run come from."""
     data = config.data
-    if data.path:
-        return f"Reading {data.path}"
+    paths = [data[name] for name in PATHS if data.get(name)]
+    if paths:
+        return f"Reading {', '.join(paths)}"
     wanted = data.simulate
+    if "bands" in wanted:
+        return (
+            f"No config.data.path: simulating {wanted.stars} stars in light curves, spectra and "
+            f"catalogue (seed {config.seed})"
+        )
     if "transients" in wanted:
         seen = ", ".join(name.upper() for name in as_bands(wanted.surveys))
         return (

@@ -115,8 +115,15 @@ def test_spectra_that_do_not_reach_the_grid_are_told():
 def test_choices_that_are_missing_are_named():
     with pytest.raises(UserError, match="choose one config.data.band"):
         assemble(light_curves(ids=("a", "a")), None, None)
-    with pytest.raises(UserError, match="neither light curves nor spectra"):
-        assemble(None, None, catalogue())
+    with pytest.raises(UserError, match="nothing to assemble"):
+        assemble(None, None, None)
+
+
+def test_a_catalogue_alone_is_enough():
+    table = catalogue()
+    objects, ledger = assemble(None, None, table)
+    assert set(objects.parts) == {"metadata"} and len(objects) == table.num_rows
+    assert ledger.read.objects == ledger.kept.objects == table.num_rows
 
 
 def test_a_catalogue_keeps_the_last_row_of_an_id(tmp_path):
