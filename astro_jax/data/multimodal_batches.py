@@ -7,8 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.data.multimodal import VARYING, Features, Objects, Series, Spectra
-from astro_jax.data.pipeline import Feed
-from astro_jax.data.sampling import bits, cursor, permute
+from astro_jax.data.pipeline import Feed, stream
+from astro_jax.data.sampling import bits
 from astro_jax.errors import UserError, suggest
 
 CROP, SPECTRUM = 99, 98  # streams of random numbers
@@ -37,13 +37,10 @@ class ObjectBatches(NamedTuple):
         """
         size = len(self.objects)
         numbers = np.arange(min(self.batch_size, size), dtype=np.uint32)
-        epoch, position = cursor(int(step), len(numbers), size)
-        ahead = np.uint32(position) + numbers
-        turn = np.uint32(epoch) + ahead // np.uint32(size)
-        which = permute(self.seed, turn, ahead % np.uint32(size), size)
+        turn, which = stream(self.seed, int(step) * len(numbers), len(numbers), size)
 
         def draw(stream: int, choices: np.ndarray) -> np.ndarray:
-            drawn = bits(self.seed, turn, which, np.array([stream], np.uint32))
+            drawn = bits(self.seed, turn, which.astype(np.uint32), np.array([stream], np.uint32))
             return (drawn % np.maximum(choices, 1).astype(np.uint32)).astype(np.int64)
 
         def choose(part: Series | Spectra) -> np.ndarray:
@@ -58,7 +55,7 @@ class ObjectBatches(NamedTuple):
             if not isinstance(part, Features)
         }
         return make_batch(
-            self.objects, which.astype(np.int64), numbers, chosen,
+            self.objects, which, numbers, chosen,
             self.batch_size, self.length, self.padding,
         )  # fmt: skip
 

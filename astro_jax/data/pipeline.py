@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import grain
@@ -17,8 +17,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.sampling import cursor, draw_windows
+from astro_jax.data.sampling import cursor, draw_curves, draw_starts
 from astro_jax.data.windows import Windows, consecutive_windows, gather_windows
+
+BLOCK = 4096  # places of the stream of curves that are drawn at once
 
 
 class Feed(NamedTuple):
@@ -47,12 +49,30 @@ class TrainBatches(NamedTuple):
         """
         size = len(self.curves)
         rows = np.arange(min(self.batch_size, size), dtype=np.uint32)
-        epoch, position = cursor(int(step), len(rows), size)
-        lengths = self.curves.lengths
-        curve, start = draw_windows(self.seed, epoch, position, rows, lengths, self.window)
-        curve, start = curve.astype(np.int64), start.astype(np.int64)
-        windows = Windows(curve, start, np.minimum(lengths[curve], self.window))
+        turn, curve = stream(self.seed, int(step) * len(rows), len(rows), size)
+        lengths = self.curves.offsets[curve + 1] - self.curves.offsets[curve]
+        start = draw_starts(self.seed, turn, curve.astype(np.uint32), lengths, self.window)
+        windows = Windows(curve, start.astype(np.int64), np.minimum(lengths, self.window))
         return make_batch(self.curves, windows, rows, self.batch_size, self.window)
+
+
+def stream(seed: int, first: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (epoch [count] uint32, which [count] int64) of the stream over `size` curves."""
+    blocks = range(first // BLOCK, (first + count - 1) // BLOCK + 1)
+    turn, which = (
+        np.concatenate(p) for p in zip(*(_block(seed, b, size) for b in blocks), strict=True)
+    )
+    part = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + count)
+    return turn[part], which[part]
+
+
+@lru_cache(maxsize=64)
+def _block(seed: int, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    # The few hundred numpy calls of a permutation cost as much for 64 curves as for a thousand.
+    turn, which = draw_curves(
+        seed, *cursor(number, BLOCK, size), np.arange(BLOCK, dtype=np.uint32), size
+    )
+    return turn, which.astype(np.int64)
 
 
 def make_batch(

@@ -62,10 +62,21 @@ def draw_windows(
     observations of each curve.  The start is uniform over 0 .. n - window; a shorter curve is
     taken whole.  Every curve is drawn once an epoch; a batch runs on into the next epoch.
     """
-    size = lengths.shape[0]
+    turn, curve = draw_curves(seed, epoch, position, rows, lengths.shape[0])
+    return curve, draw_starts(seed, turn, curve, lengths[curve], window)
+
+
+def draw_curves(
+    seed: int, epoch: Array, position: Array, rows: Array, size: int
+) -> tuple[Array, Array]:
+    """Return (epoch, curve) of rows [B] uint32 behind a cursor in a stream over `size` curves."""
     ahead = np.uint32(position) + rows
     turn = np.uint32(epoch) + ahead // np.uint32(size)
-    curve = permute(seed, turn, ahead % np.uint32(size), size)
-    room = lengths[curve] - window
+    return turn, permute(seed, turn, ahead % np.uint32(size), size)
+
+
+def draw_starts(seed: int, turn: Array, curve: Array, lengths: Array, window: int) -> Array:
+    """Return where the windows of curves start, [B] uint32; lengths: [B], of these curves."""
+    room = lengths - window
     choices = (room * (room > 0)).astype(np.uint32) + np.uint32(1)
-    return curve, bits(seed, turn, curve, np.array([99], np.uint32)) % choices
+    return bits(seed, turn, curve, np.array([99], np.uint32)) % choices

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from astro_jax.data.sampling import bits, cursor, permute
+from astro_jax.data.pipeline import stream
+from astro_jax.data.sampling import bits
 from astro_jax.data.transient_rows import WINDOW, Rows
 
 CUTS = (7, 8)  # streams of random numbers
@@ -31,11 +32,8 @@ class TransientBatches(NamedTuple):
         """
         size = len(self.rows)
         numbers = np.arange(min(self.batch_size, size), dtype=np.uint32)
-        epoch, position = cursor(int(step), len(numbers), size)
-        ahead = np.uint32(position) + numbers
-        turn = np.uint32(epoch) + ahead // np.uint32(size)
-        which = permute(self.seed, turn, ahead % np.uint32(size), size)
-        limit = draw_limits(self.seed, turn, which, self.cut)
+        turn, which = stream(self.seed, int(step) * len(numbers), len(numbers), size)
+        limit = draw_limits(self.seed, turn, which.astype(np.uint32), self.cut)
         return make_batch(self.rows, which, numbers, self.batch_size, self.length, limit)
 
 

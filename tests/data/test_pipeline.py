@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.pipeline import TrainBatches, eval_batches, spread, train_iterator
+from astro_jax.data.pipeline import TrainBatches, _block, eval_batches, spread, train_iterator
+from astro_jax.data.sampling import cursor, draw_windows
 from astro_jax.data.windows import Windows, consecutive_windows
 
 SIZES = [25, 3, 40, 11, 7, 90, 20]
@@ -92,6 +93,18 @@ def test_every_curve_once_an_epoch(batches):
     epoch = [curve_and_start(batches(step))[0] for step in range(len(SIZES))]
     drawn = np.concatenate(epoch).reshape(BATCH, len(SIZES))  # 7 steps of 3 are 3 epochs of 7
     assert (np.sort(drawn, axis=1) == np.arange(len(SIZES))).all()
+
+
+def test_batches_are_those_of_the_pure_sampling_function(batches, monkeypatch):
+    monkeypatch.setattr("astro_jax.data.pipeline.BLOCK", 5)  # a step spans several blocks
+    _block.cache_clear()
+    lengths, rows = batches.curves.lengths, np.arange(BATCH, dtype=np.uint32)
+    for step in (0, 1, 9, 10**7):
+        at = cursor(step, BATCH, len(lengths))
+        curve, start = draw_windows(batches.seed, *at, rows, lengths, WINDOW)
+        ours = curve_and_start(batches(step))
+        np.testing.assert_array_equal(ours, (curve, start))
+    _block.cache_clear()
 
 
 def test_a_small_survey_is_padded_never_dropped():
