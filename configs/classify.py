@@ -7,7 +7,8 @@ Variants: none (recommended: trees on hand-made features and on what the frozen 
 curve, grown at once: `steps` and the optimiser do not matter), `fusion` (a network on the same),
 `mlp_att`, `lstm_att` (the paper's heads), `lstm` (its baseline, without an encoder), `skip`, `max`
 (Astromer 2), `mlp_att_first`, `mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the
-encoder too, `_slow` with a tenth of the rate.
+encoder too, `_slow` with a tenth of the rate, `_untrained` leaves it as drawn from the seed
+(`forest_untrained`: the recommended one); `lstm_1e-2` and the like: other learning rates.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, sections 5.2 and 6, and the released code.
 """
 
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict
 from astro_jax import defaults
 from astro_jax.data.inputs import FEATURES, VECTORS
 from astro_jax.errors import UserError, suggest
+from astro_jax.models.astromer import Smoother
 from astro_jax.models.classifier import Classifier, Fusion, Lstm, LstmAtt, MlpAtt, Skip
 from astro_jax.models.forest import Forest
 from astro_jax.objectives.classification import classification, noise_and_gaps
@@ -31,11 +33,15 @@ def get_config(variant: str = "") -> ConfigDict:
         raise UserError(f"classify has no variant '{variant}'{suggest(variant, VARIANTS)}")
     config = base_config()
     head, trained = variant, ""
-    for suffix in ("_trained", "_slow"):
+    for suffix in ("_trained", "_slow", "_untrained"):
         if variant.endswith(suffix):
             head, trained = variant.removesuffix(suffix), suffix
     HEADS[head](config)
-    config.optimizer.rules = {"": config.optimizer.rules, "_trained": (), "_slow": SLOW}[trained]
+    rules = config.optimizer.rules
+    config.optimizer.rules = {"_trained": (), "_slow": SLOW}.get(trained, rules)
+    if trained == "_untrained":
+        config.init = ""
+        config.model.encoder = spec(Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0)
     return config
 
 
@@ -76,6 +82,14 @@ def _lstm(config: ConfigDict) -> None:
     config.init = ""
 
 
+def _lstm_rate(rate: float):
+    def change(config: ConfigDict) -> None:
+        _lstm(config)
+        config.optimizer.schedule.rate = rate
+
+    return change
+
+
 def _head(head: type, **arguments: object):
     def change(config: ConfigDict) -> None:
         config.model.head = spec(head, classes=0, **arguments)
@@ -85,8 +99,10 @@ def _head(head: type, **arguments: object):
 
 HEADS = {
     "": _forest,
+    "forest": _forest,
     "fusion": _fusion,
     "lstm": _lstm,
+    **{f"lstm_{rate}": _lstm_rate(float(rate)) for rate in ("1e-2", "1e-4", "1e-5")},  # Fig. D.1
     "lstm_att": _head(LstmAtt),
     "mlp_att": _head(MlpAtt),
     "mlp_att_first": _head(MlpAtt, vector="first"),
@@ -102,4 +118,5 @@ VARIANTS = [
         for head in ("fusion", "lstm_att", "mlp_att", "skip", "max")
         for suffix in ("_trained", "_slow")
     ),
+    *(f"{head}_untrained" for head in ("forest", "fusion", "mlp_att")),
 ]

@@ -7,7 +7,8 @@
 Without a path a MACHO-like survey is simulated. Variants: none (recommended: no leak, attention
 that starts as a kernel smoother, and a read-out that averages Gaussian processes), `base` (the same
 on all shared surveys: the shipped weights), `official` (what the released weights ran), `paper`
-(equation 6 as printed), `astromer2`.
+(equation 6 as printed), `astromer2`; for `experiments/downstream`, with few steps: `without_asas`
+(_crts, _ogle, _eros, _macho: `base` without a survey), `width_64_base_1000` and the like.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, and the released code.
 """
 
@@ -35,7 +36,7 @@ def base_config() -> ConfigDict:
     config = defaults.training("astro_jax.pretrain:run", steps=120, monitor="rmse_hidden")
     config.data = defaults.training_data()
     config.data.split = (0.6, 0.2)  # shares of the stars to train and to validate on; rest: test
-    config.model = spec(Smoother, width=256, heads=8, ffn=512, blocks=2)
+    config.model = spec(Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0)
     # 50 % probed, of these 20 % left as they are, of the rest 20 % replaced (released code).
     config.objective = spec(
         reconstruction, probed=0.5, random=0.2, same=0.2, leaky=False, loss="window_mean"
@@ -89,10 +90,41 @@ def _base(config: ConfigDict) -> None:
     config.eval_every = 250
 
 
+def _without(survey: str):
+    """Build `base` with 200 steps, without the files of a survey: those of its first letter."""
+
+    def change(config: ConfigDict) -> None:
+        _base(config)
+        config.data.path += f"/[!{survey[0]}]*.parquet"
+        config.steps = 200
+        config.eval_every = 50
+
+    return change
+
+
+def _size(width: int, base: float):
+    """Build `base` with 60 steps, of a width and a base of the time encoding (paper, Fig. 8)."""
+
+    def change(config: ConfigDict) -> None:
+        _base(config)
+        config.model.width = width
+        config.model.base = base
+        config.steps = 60
+        config.eval_every = 20
+
+    return change
+
+
 VARIANTS = {
     "": lambda config: None,
     "base": _base,
     "official": _official,
     "paper": _paper,
     "astromer2": _astromer2,
+    **{f"without_{name}": _without(name) for name in ("asas", "crts", "ogle", "eros", "macho")},
+    **{
+        f"width_{width}_base_{base}": _size(width, float(base))
+        for width in (64, 128, 256)
+        for base in (1000, 10000)
+    },
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tiny import CLASSIFY, ROOT, labelled_survey
+from tiny import CLASSIFY, ROOT, TINY_MODEL, labelled_survey
 
 import astro_jax
 from astro_jax.data.table import to_table
@@ -91,3 +91,14 @@ def test_python_grows_it_too(finished, tmp_path):
     astro_jax.save_safetensors(run, tmp_path / "x.safetensors")
     again = astro_jax.predict(astro_jax.load(tmp_path / "x.safetensors"), to_table(survey))
     np.testing.assert_array_equal(again.probabilities, told.probabilities)
+
+
+def test_the_untrained_variant_is_the_baseline_of_that_name(words, forest, tmp_path):
+    encoder = [w.replace("model.", "model.encoder.") for w in TINY_MODEL if ".model." in w]
+    rest = [word for word in words[1:] if not word.startswith("--config.init=")]
+    command = [f"{CONFIG}:forest_untrained", *rest, *encoder, f"--workdir={tmp_path}"]
+    assert main(["main", *command]) == 0
+    ours = read_json(tmp_path / "summary.json")["model"]
+    theirs = read_json(forest / "summary.json")["same network, encoder untrained"]
+    assert ours["macro_f1"] == pytest.approx(theirs["macro_f1"])
+    assert ours["calibration_error"] == pytest.approx(theirs["calibration_error"], abs=1e-6)
