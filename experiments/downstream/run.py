@@ -12,10 +12,18 @@ The network parts run the commands of configs/ in runs/experiment_downstream.
 from absl import app, logging
 from cross import cross
 from figures import figures
+from networks import grid, rates, tables, vectors, widths
+from periods import regress
 
 PARTS = {
     "figures": figures,
     "cross": cross,
+    "regress": regress,
+    "tables": tables,
+    "grid": grid,
+    "vectors": vectors,
+    "rates": rates,
+    "widths": widths,
 }
 
 

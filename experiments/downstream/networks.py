@@ -1,0 +1,187 @@
+"""Fine-tuning by budget, heads by scenario, and the sweeps: loops over the configs.
+
+Every training is as short as two cores ask for, and equally long for all that are compared.
+"""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jax
+from common import FLAGS, NAMES, data_of, fill, labelled, run, weights_of
+from plots import plot_curves, plot_dots, plot_lines
+
+import astro_jax
+from astro_jax.data.labels import few_labels
+from astro_jax.data.pipeline import eval_batches, spread
+from astro_jax.data.windows import consecutive_windows
+from astro_jax.evals.reconstruction import mean_of_visible, model_predictor, rmse, score
+from astro_jax.infer import encoder_of
+from astro_jax.summary import read_metrics
+from astro_jax.workdir import read_json
+
+SHORT = {"eval_every": 20, "patience": 3}
+FINETUNE = {"steps": 100, **SHORT}
+CLASSIFY = {"steps": 200, **SHORT}
+WEIGHTS = ("base", "official", "without")
+# Scenario and head; most informative first.  frozen: no fine-tuning; a, b, c: as in the paper.
+HEADS = (
+    ("a", "mlp_att"),
+    ("b", "fusion_slow"),
+    ("b", "mlp_att_trained"),
+    ("a", "forest"),
+    ("a", "fusion"),
+    ("c", "mlp_att_trained"),
+    ("c", "fusion_slow"),
+    ("frozen", "mlp_att"),
+    ("frozen", "forest"),
+    ("frozen", "lstm_att"),
+)
+ALONE = ("mlp_att_untrained", "fusion_untrained", "lstm")
+BUDGETS = (20, 50, 100, 500, 0)  # 0: all
+
+
+def finetuned(survey: str, weights: str, budget: int, fold: int) -> tuple[Path, str]:
+    """Fine-tune on the curves of a budget, without labels; return the folder and its `init`."""
+    variant = "finetune.py:official" if weights == "official" else "finetune.py"
+    init = weights_of(weights, survey)
+    changes = {"init": init, "per_class": budget, "seed": fold, **FINETUNE, **data_of(survey)}
+    return run(variant, f"ft_{survey}_{weights}_{budget}_{fold}", **changes), init
+
+
+def table_cell(survey: str, weights: str, budget: int, fold: int) -> dict[str, Any]:
+    """Return epochs, seconds, and test RMSE before and after fine-tuning (Table 5, Fig. 9).
+
+    On the test objects of the fold, the same for all budgets; "as fed": with the hidden magnitudes
+    left in the input, as the released code does, which ours ignore.
+    """
+    folder, init = finetuned(survey, weights, budget, fold)
+    curves, labels = labelled(survey)
+    test = curves.take(few_labels(labels, curves.star, None, fold).test)
+    windows = spread(consecutive_windows(test.lengths, 200), 256)
+    predictors = {"mean of visible points": mean_of_visible}
+    for name, source in (("before", init), ("after", folder)):
+        loaded = encoder_of(astro_jax.load(source))
+        predictors[name] = model_predictor(loaded.model.apply, loaded.params)
+        predictors[f"{name}, as fed"] = model_predictor(loaded.model.apply, loaded.params, False)
+    errors = score(predictors, eval_batches(test, windows, 64, 200), jax.random.key(fold))
+    summary = read_json(folder / "summary.json")
+    told = {name: summary[name] for name in ("best_step", "epochs", "seconds", "curves")}
+    return {
+        **told,
+        "windows": len(errors["before"]),
+        "rmse": {k: rmse(e) for k, e in errors.items()},
+    }
+
+
+def tables() -> None:
+    """Measure all surveys, weights and budgets; write tables.json and tables.png."""
+    folds, surveys = range(FLAGS.folds), chosen()
+    cells = [(s, w, b, f) for f in folds for b, s, w in product(BUDGETS, surveys, WEIGHTS)]
+    records = fill("tables", cells, table_cell)
+    points: dict = {}
+    for record in records:
+        survey, weights, budget, _ = record["cell"]
+        line = points.setdefault(survey, {}).setdefault(weights, {})
+        line.setdefault(budget or 2000, []).append(record["rmse"]["after"])
+        line.setdefault(10, []).append(record["rmse"]["before"])
+    plot_lines(
+        "tables", points, "labels a class (10: not fine-tuned, 2000: all)", "test RMSE (mag)"
+    )
+
+
+def head_cell(survey: str, weights: str, scenario: str, head: str, budget: int, fold: int) -> dict:
+    """Return the scores of a head on test objects, and its learning curve (Figs. 11, 12)."""
+    if scenario == "alone":  # nothing of an encoder that was trained
+        init = ""
+    elif scenario == "frozen":
+        init = weights_of(weights, survey)
+    else:
+        some, seed = (0, 0) if scenario == "c" else (budget, fold)
+        init = str(finetuned(survey, weights, some, seed)[0])
+    changes = {"per_class": budget, "seed": fold, **CLASSIFY, **data_of(survey)}
+    if init:
+        changes["init"] = init
+    name = f"clf_{survey}_{weights}_{scenario}_{head}_{budget}_{fold}"
+    return scores_of(run(f"classify.py:{head}", name, **changes))
+
+
+def scores_of(folder: Path) -> dict[str, Any]:
+    """Return what a run of classify says of its test objects, and its learning curve."""
+    summary = read_json(folder / "summary.json")
+    kinds = {"object": "model", "voted": "model, windows voted", "window": "model, per window"}
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] % 20 == 0]
+    curve = [[m["step"], m["split"], round(m["loss"], 4), round(m["accuracy"], 4)] for m in lines]
+    return {
+        **{name: summary[name] for name in ("best_step", "epochs", "seconds", "objects")},
+        "macro_f1": {kind: summary[name]["macro_f1"] for kind, name in kinds.items()},
+        "accuracy": summary["model"]["accuracy"],
+        "calibration_error": summary["model"]["calibration_error"],
+        "curve": curve,
+    }
+
+
+def grid() -> None:
+    """Measure heads, scenarios and weights at 20 and 100 labels; write grid.json, two pictures."""
+    cells = []
+    for fold, survey, budget in product(range(FLAGS.folds), chosen(), (20, 100)):
+        cells += [
+            (survey, w, scenario, head, budget, fold)
+            for (scenario, head), w in product(HEADS, WEIGHTS)
+        ]
+        cells += [(survey, "none", "alone", head, budget, fold) for head in ALONE]
+    records = fill("grid", cells, head_cell)
+    plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects")
+    plot_curves("learning_curves", records)
+
+
+def vector_cell(survey: str, weights: str, vector: str, budget: int, fold: int) -> dict[str, Any]:
+    """Return the scores of MLP+ATT on one vector of the embeddings."""
+    head = "mlp_att" if vector == "mean" else f"mlp_att_{vector}"
+    return head_cell(survey, weights, "frozen", head, budget, fold)
+
+
+def vectors() -> None:
+    """Compare first, last, random and mean vector; write vectors.json and vectors.png."""
+    kinds = ("mean", "first", "last", "random")
+    order = product(range(FLAGS.folds), (100, 20), chosen(), ("base", "official"), kinds)
+    cells = [(survey, w, kind, budget, fold) for fold, budget, survey, w, kind in order]
+    records = fill("vectors", cells, vector_cell)
+    plot_dots("vectors", records, ("macro_f1", "object"), "macro-F1 of test objects")
+
+
+def rates() -> None:
+    """Sweep the learning rate of the LSTM baseline (Fig. D.1); write rates.json, rates.png."""
+    variants = ("lstm", "lstm_1e-2", "lstm_1e-4", "lstm_1e-5")
+    order = product(range(FLAGS.folds), chosen(), variants)
+    cells = [(s, "none", "alone", v, 100, fold) for fold, s, v in order]
+    plot_curves("rates", fill("rates", cells, head_cell))
+
+
+def width_cell(width: int, base: int, seed: int) -> dict[str, Any]:
+    """Return the validation RMSE of an encoder of a width and a base at the common budget."""
+    folder = run(
+        f"pretrain_macho.py:width_{width}_base_{base}", f"width_{width}_{base}_{seed}", seed=seed
+    )
+    summary = read_json(folder / "summary.json")
+    lines = read_metrics(folder / "metrics.jsonl")
+    valid = [[m["step"], m["rmse_hidden"]] for m in lines if m["split"] == "valid"]
+    return {"valid": valid, "seconds": summary["seconds"], **summary["rmse_hidden"]["test"]}
+
+
+def widths() -> None:
+    """Compare widths and bases of the time encoding (Fig. 8); write widths.json, widths.png."""
+    cells = [(w, b, s) for s, w, b in product(range(FLAGS.folds), (256, 128, 64), (10000, 1000))]
+    records = fill("widths", cells, width_cell)
+    points: dict = {}
+    for record in records:
+        width, base, _ = record["cell"]
+        line = points.setdefault("all surveys", {}).setdefault(f"base {base}", {})
+        line.setdefault(width, []).append(record["model"])
+    plot_lines("widths", points, "width", "test RMSE (mag)")
+
+
+def chosen() -> list[str]:
+    """Return the surveys to measure, the most informative ones first."""
+    order = ["ogle3_lmc", "asas", "eros1", "macho", "crts"]
+    return [name for name in order if name in FLAGS.surveys and name in NAMES]

@@ -1,0 +1,73 @@
+"""Pictures of cells: dots with intervals, lines by budget, learning curves."""
+
+import numpy as np
+from common import HERE
+
+from astro_jax.evals.classification import over_seeds
+from astro_jax.report import grid_figure, save_figure
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Return the mean and half its 95 % interval over folds, 0 for one fold."""
+    mean, low, _ = over_seeds(values)
+    return mean, 0.0 if len(values) < 2 else mean - low
+
+
+def plot_dots(name: str, records: list[dict], keys: tuple[str, ...], label: str) -> None:
+    """Draw a score by kind of cell, a panel a survey (first entry), a colour a budget."""
+    surveys = list(dict.fromkeys(r["cell"][0] for r in records))
+    figure, axes = grid_figure(max(len(surveys), 1), 1, 3.2)
+    for axis, survey in zip(axes[:, 0], surveys, strict=False):
+        own = [r for r in records if r["cell"][0] == survey]
+        kinds = sorted({" ".join(map(str, r["cell"][1:-2])) for r in own})
+        for j, budget in enumerate(sorted({r["cell"][-2] for r in own})):
+            for i, kind in enumerate(kinds):
+                found = [
+                    value_of(r, keys)
+                    for r in own
+                    if " ".join(map(str, r["cell"][1:-2])) == kind and r["cell"][-2] == budget
+                ]
+                if found:
+                    mean, half = interval(found)
+                    axis.errorbar(mean, i + 0.15 * j, xerr=half, fmt="o", ms=4, color=f"C{j}")
+            axis.plot([], [], "o", color=f"C{j}", label=f"{budget} labels a class")
+        axis.set_yticks(range(len(kinds)), kinds, fontsize=6)
+        axis.set(xlabel=label, title=survey)
+        axis.legend(fontsize=7)
+    save_figure(figure, HERE / f"{name}.png")
+
+
+def value_of(record: dict, keys: tuple[str, ...]) -> float:
+    """Return a value of a nested record."""
+    for key in keys:
+        record = record[key]
+    return record
+
+
+def plot_lines(name: str, panels: dict[str, dict], xlabel: str, ylabel: str) -> None:
+    """Draw {panel: {line: {x: [values]}}} with intervals over folds."""
+    figure, axes = grid_figure(1, max(len(panels), 1), 2.6)
+    for axis, (title, lines) in zip(axes[0], panels.items(), strict=False):
+        for line, points in lines.items():
+            x = sorted(points)
+            means, halves = zip(*(interval(points[k]) for k in x), strict=True)
+            axis.errorbar(x, means, halves, marker="o", ms=4, capsize=2, label=line)
+        axis.set(xscale="log", xlabel=xlabel, title=title)
+        axis.legend(fontsize=7)
+    axes[0, 0].set_ylabel(ylabel)
+    save_figure(figure, HERE / f"{name}.png")
+
+
+def plot_curves(name: str, records: list[dict]) -> None:
+    """Draw the validation loss against the step (Fig. 12, D.1), a panel a survey, fold 0."""
+    own = [r for r in records if r["cell"][-1] == 0 and len(r.get("curve", [])) > 2]
+    surveys = list(dict.fromkeys(r["cell"][0] for r in own))
+    figure, axes = grid_figure(max(len(surveys), 1), 1, 3.2)
+    for axis, survey in zip(axes[:, 0], surveys, strict=False):
+        for record in (r for r in own if r["cell"][0] == survey):
+            points = [(step, loss) for step, split, loss, _ in record["curve"] if split == "valid"]
+            x, y = np.array(points).T
+            axis.plot(x, y, marker=".", lw=0.8, label=" ".join(map(str, record["cell"][1:-1])))
+        axis.set(xlabel="step", ylabel="validation loss", title=survey)
+        axis.legend(fontsize=5, ncols=3)
+    save_figure(figure, HERE / f"{name}.png")
