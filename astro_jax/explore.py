@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal import Objects, Spectra
 from astro_jax.data.multimodal_rules import standardised
 from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.source import announce
 from astro_jax.data.table import write_parquet
 from astro_jax.errors import UserError, suggest
+from astro_jax.evals.approximate import approximate_search
 from astro_jax.evals.retrieval import centroids, contrast_search, search
 from astro_jax.evals.space import (
     agreement,
@@ -34,6 +35,7 @@ from astro_jax.weights import Run, load
 from astro_jax.workdir import locked
 
 MAPS = {"pca": pca_maps, "umap": umap_maps}
+SEARCHES = {"exact": search, "approximate": approximate_search}
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -42,6 +44,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
         raise UserError("explore needs --config.init=RUN, a run of pretrain_astrom3.py")
     if config.map not in MAPS:
         raise UserError(f"config.map '{config.map}' is unknown{suggest(config.map, MAPS)}")
+    if config.search not in SEARCHES:
+        known = suggest(config.search, SEARCHES)
+        raise UserError(f"config.search '{config.search}' is unknown{known}")
     trained = load(config.init)
     space_of(trained)
     with locked(workdir):
@@ -75,6 +80,7 @@ def explore(
     if classes:
         tables["doubtful"] = doubtful(train, mixed[0], codes[0], classes)
         tables["sub_clusters"] = clusters(train, mixed[0], codes[0], classes)
+        tables["mean_spectra"] = mean_spectra(train, tables["sub_clusters"])
     if simulates(config.data) and classes:
         means = centroids(mixed[0], codes[0], len(classes))
         tables["unseen"] = unseen(trained, means, classes, config)
@@ -89,8 +95,8 @@ def searches(objects: Objects, vectors: dict[str, np.ndarray], config: ConfigDic
     for query in sorted(vectors):
         some = np.flatnonzero(np.isfinite(vectors[query]).all(1))[: config.queries]
         for found in sorted(vectors):
-            hits = search(vectors[query][some], vectors[found], config.k,
-                          own=some if query == found else None)  # fmt: skip
+            hits = SEARCHES[config.search](vectors[query][some], vectors[found], config.k,
+                                           own=some if query == found else None)  # fmt: skip
             rows += [
                 {"query": ids[q], "from": query, "to": found, "rank": rank + 1,
                  "hit": ids[hit], "cosine": float(cosine)}
@@ -189,6 +195,31 @@ def clusters(
         columns["bp_rp"] = few["bp_rp"]
         columns["absolute_g"] = few["phot_g_mean_mag"].to_numpy() - 10 + 5 * np.log10(known)
     return pa.table(columns)
+
+
+def mean_spectra(objects: Objects, found: pa.Table) -> pa.Table:
+    """Return the mean spectrum of each sub-cluster of `clusters`, a row a modality and cluster.
+
+    Means are over the members whose best spectrum observed the pixel, NaN where none did.
+    """
+    place = {name: k for k, name in enumerate(objects.columns["id"].to_pylist())}
+    groups: dict[tuple[str, int], list[int]] = {}
+    for row in found.select(["id", "label", "cluster"]).to_pylist():
+        groups.setdefault((row["label"], row["cluster"]), []).append(place[row["id"]])
+    rows = []
+    for name, part in objects.parts.items():
+        for (label, cluster), members in groups.items() if isinstance(part, Spectra) else ():
+            own = np.array([k for k in members if part.present[k]], int)
+            best = part.offsets[own]
+            count = part.mask[best].sum(0)
+            total = np.where(part.mask[best], part.values[best, :, 0], 0.0).sum(0)
+            flux = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+            rows.append({"modality": name, "label": label, "cluster": cluster,
+                         "objects": len(own), "wavelength": part.grid, "flux": flux})  # fmt: skip
+    kinds = [("modality", pa.string()), ("label", pa.string()), ("cluster", pa.int64()),
+             ("objects", pa.int64()), ("wavelength", pa.list_(pa.float64())),
+             ("flux", pa.list_(pa.float64()))]  # fmt: skip
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
 def unseen(trained: Run, means: np.ndarray, classes: list[str], config: ConfigDict) -> pa.Table:

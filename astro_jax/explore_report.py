@@ -26,6 +26,8 @@ def write_page(path: Path, tables: dict[str, pa.Table], shown: dict[str, Any], t
     if "doubtful" in tables and tables["doubtful"].num_rows:
         rows = tables["doubtful"].slice(0, ROWS).to_pylist()
         sections.append(("Doubtful labels", figure_html(doubtful_figure(objects, rows, place))))
+    if tables.get("mean_spectra"):
+        sections.append(("Sub-clusters", figure_html(cluster_figure(tables))))
     sections += [(name, table_html(table)) for name, table in tables.items()]
     write_html(path, f"Space of {title}", sections)
 
@@ -96,6 +98,30 @@ def doubtful_figure(objects: Objects, rows: list[dict], place: dict[str, int]) -
     return figure
 
 
+def cluster_figure(tables: dict[str, pa.Table]) -> Any:
+    """Draw colour-magnitude diagram and mean spectra of the sub-clusters, a row a class."""
+    members = tables["sub_clusters"].to_pylist()
+    means = tables["mean_spectra"].to_pylist()
+    names = sorted({row["label"] for row in means})
+    figure, axes = grid_figure(len(names), 2)
+    for (left, right), name in zip(axes, names, strict=True):
+        for cluster in sorted({row["cluster"] for row in means}):
+            own = [r for r in members if (r["label"], r["cluster"]) == (name, cluster)]
+            places = [(r.get("bp_rp", np.nan), r.get("absolute_g", np.nan)) for r in own]
+            left.plot(*np.array(places, float).reshape(-1, 2).T, ".", ms=3)
+            for row in means:
+                if (row["label"], row["cluster"]) == (name, cluster):
+                    text = f"{cluster}: {row['objects']} spectra"
+                    right.plot(row["wavelength"], row["flux"], lw=0.6, label=text)
+        left.invert_yaxis()
+        left.set_title(f"{name}: absolute G by BP - RP", fontsize=7)
+        right.set_title(f"{name}: mean spectra", fontsize=7)
+        right.legend(fontsize=5)
+        for axis in (left, right):
+            axis.tick_params(labelsize=6)
+    return figure
+
+
 def map_figure(shown: dict[str, Any]) -> Any:
     """Draw the map of the training objects by class."""
     figure, axes = grid_figure(1, 1, 5.0)
@@ -125,4 +151,6 @@ def table_html(table: pa.Table) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} values"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
             "seed": 42,  # of the split, as in the run
             "k": 10,  # hits of a search
             "queries": 20,  # objects of the training part that are searched for
-            "map": "pca",  # or umap (extra)
+            "map": "pca",  # or umap (extra umap)
+            "search": "exact",  # or approximate (extra ann)
         }
     )
     config.data = defaults.data(official=False)

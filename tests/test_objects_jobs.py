@@ -357,7 +357,8 @@ def test_numbers_that_cannot_be_are_refused(word, tmp_path, capsys):
 def test_a_space_is_explored(space, tmp_path):
     line = [f"--config={ROOT}/configs/explore.py", f"--config.init={space}"]
     assert main(["main", *line, *words("explore"), f"--workdir={tmp_path}"]) == 0
-    names = ("search", "contrast", "outliers", "map", "doubtful", "sub_clusters", "unseen")
+    names = ("search", "contrast", "outliers", "map", "doubtful", "sub_clusters", "mean_spectra",
+             "unseen")  # fmt: skip
     tables = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in names}
     assert tables["outliers"].num_rows == 48 and tables["map"].num_rows == 54
     found = tables["search"].to_pylist()
@@ -370,6 +371,17 @@ def test_a_space_is_explored(space, tmp_path):
     page = (tmp_path / "explore.html").read_text()
     assert "cosine" in page and page.count("data:image/png;base64") >= 10
     assert "http" not in page  # it needs nothing from elsewhere
+
+
+def test_an_approximate_search_finds_the_same_in_a_small_space(space, tmp_path):
+    pytest.importorskip("faiss")
+    tables = []
+    for kind in ("exact", "approximate"):
+        line = [f"--config={ROOT}/configs/explore.py", f"--config.init={space}"]
+        line += [*words("explore"), f"--config.search={kind}", f"--workdir={tmp_path / kind}"]
+        assert main(["main", *line]) == 0
+        tables.append(pq.read_table(tmp_path / kind / "search.parquet"))
+    assert tables[0]["hit"].equals(tables[1]["hit"])
 
 
 def test_exploring_needs_a_space(tmp_path, capsys):
