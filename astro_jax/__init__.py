@@ -18,6 +18,7 @@ _WHERE = {
     "read_survey": "data.read",
     "read_transients": "data.read_transients",
     "reconstruct": "infer",
+    "save_pretrained": "exchange",
     "save_safetensors": "weights",
     "search": "evals.retrieval",
     "simulate_objects": "data.simulate.trimodal",

@@ -2,12 +2,16 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from astro_jax.errors import UserError, suggest
+
+# Where all that a loaded config may name is defined: modules, losses, schedules, and no I/O.
+HARMLESS = r"astro_jax\.(models|nn|objectives|optim|data\.inputs)(\.\w+)*"
 
 
 def spec(target: Callable | str, **arguments: Any) -> ConfigDict:
@@ -56,3 +60,46 @@ def _check(target: Callable, arguments: Mapping[str, Any]) -> None:
     for name in arguments:
         if name not in known:
             raise UserError(f"{target.__qualname__} takes no '{name}'{suggest(name, known)}")
+
+
+def check_loaded(config: Any, where: Any, trust: Sequence[str] = ()) -> None:
+    """Raise UserError where a config from a file names code that loading it must not run.
+
+    Its targets must be defined in those parts of astro_jax that read and write nothing, or in one
+    of the packages `trust`.
+    where: what the config was read from, for the message
+    """
+    for target in _targets(config):
+        module, _, name = target.partition(":")
+        if module.partition(".")[0] in trust:
+            continue
+        if not re.fullmatch(HARMLESS, module):
+            raise UserError(
+                f"{where}: its config names '{target}', code that is not run for a file; if you "
+                f"trust it, load with trust=('{module.partition('.')[0]}',)"
+            )
+        if getattr(resolve(target), "__module__", None) != module:
+            raise UserError(f"{where}: its config names '{target}', which is not defined there")
+
+
+def _targets(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping | ConfigDict):
+        for name, item in value.items():
+            if name in ("target", "inputs", "weights"):
+                yield from _texts(item)
+            else:
+                yield from _targets(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _targets(item)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from [value] if ":" in value else []
+    elif isinstance(value, Mapping | ConfigDict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

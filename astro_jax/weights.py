@@ -2,7 +2,7 @@
 
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +12,14 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from astro_jax import checkpoint, transient_head
+from astro_jax import checkpoint, exchange, transient_head
 from astro_jax.errors import UserError, suggest
+from astro_jax.fetch import REMOTE, fetch
 from astro_jax.interop import astrom3, astromcad
 from astro_jax.interop.astromer import load_official
 from astro_jax.models import transient
 from astro_jax.models.astromer import Astromer2, Official
-from astro_jax.spec import build, spec
+from astro_jax.spec import build, check_loaded, spec
 from astro_jax.tree import flatten, nest
 from astro_jax.workdir import read_json, write_bytes
 
@@ -36,18 +37,26 @@ class Run(NamedTuple):
     step: int
 
 
-def load(name: str | Path, step: str = "best", network: str | None = None) -> Run:
+def load(
+    name: str | Path, step: str = "best", network: str | None = None, trust: Sequence[str] = ()
+) -> Run:
     """Load a run folder, shipped weights by name ("base"), or the weights of a reference.
 
-    name: a run folder; a name of `shipped()`; a file of `save_safetensors`; `macho_a0.zip`, the
-        folder it unpacks to, or another checkpoint of ASTROMER (see `interop.astromer`); a Keras
-        file or the archive of AstroMCAD (see `interop.astromcad`); a safetensors file, or the
-        folder of it, of AstroM3 (see `interop.astrom3`)
+    name: a run folder; a name of `shipped()`; a folder of `save_pretrained`; a file of
+        `save_safetensors`; "macho", the official weights of ASTROMER from their authors' repository
+        (see `fetch`); `macho_a0.zip`, the folder it unpacks to, or another checkpoint of ASTROMER
+        (see `interop.astromer`); a Keras file or the archive of AstroMCAD (see
+        `interop.astromcad`); a safetensors file, or the folder of it, of AstroM3 (see
+        `interop.astrom3`)
     step: of a run folder, "best" (lowest validation RMSE) or "last"
     network: of the archive of AstroMCAD, one of its networks
+    trust: packages beside astro_jax whose code the config may name; see `spec.check_loaded`
     Raises UserError where there is no such thing, naming what there is.
     """
     path = Path(name)
+    if exchange.is_pretrained(path):
+        config, params, at = exchange.read_pretrained(path)
+        return _run(config, params, at, path, trust)
     if astrom3.is_released(path):
         told, params = astrom3.load_astrom3(path)
         config = ConfigDict(astrom3.released_config(told))
@@ -59,20 +68,28 @@ def load(name: str | Path, step: str = "best", network: str | None = None) -> Ru
         config = read_json(path / "config.json")
         if "model" not in config:
             raise UserError(f"{path / 'config.json'} describes no model: not the folder of a run")
-        config = ConfigDict({**config, **facts})
         params, at = checkpoint.load_params(path, step)
-        return Run(config, build(config.model), params, at)
+        return _run(ConfigDict({**config, **facts}), params, at, path, trust)
     if str(name) in shipped():
         return _load_shipped(str(name))
     if path.suffix == ".safetensors":
-        return load_safetensors(path)
+        return load_safetensors(path, trust)
+    if str(name) in REMOTE and not path.exists():
+        return _load_official(fetch(str(name)))
     if astromcad.is_astromcad(path):
         return _load_astromcad(path, network)
     if path.suffix in WEIGHTS or path.is_dir() or path.with_suffix(".index").exists():
         return _load_official(path)
     raise UserError(
-        f"no run folder, weights file or shipped weights '{name}'{suggest(str(name), shipped())}"
+        f"no run folder, weights file or shipped weights '{name}'"
+        f"{suggest(str(name), [*shipped(), *REMOTE])}"
     )
+
+
+def _run(config: ConfigDict, params: Any, step: int, where: Path, trust: Sequence[str]) -> Run:
+    """Return a run whose config came from a file, once that names nothing but what is harmless."""
+    check_loaded(config, where, trust)
+    return Run(config, build(config.model), params, step)
 
 
 def shipped() -> list[str]:
@@ -95,7 +112,7 @@ def _load_shipped(name: str) -> Run:
         return load_safetensors(path)
 
 
-def load_safetensors(path: Path) -> Run:
+def load_safetensors(path: Path, trust: Sequence[str] = ()) -> Run:
     """Read one file of parameters with its config in the header (see `save_safetensors`)."""
     try:
         with safe_open(path, "numpy") as handle:
@@ -106,7 +123,7 @@ def load_safetensors(path: Path) -> Run:
     if not {"config", "step"} <= header.keys():
         raise UserError(f"{path} holds no config of a run: not a file of save_safetensors")
     config = ConfigDict(json.loads(header["config"]))
-    return Run(config, build(config.model), nest(flat), int(header["step"]))
+    return _run(config, nest(flat), int(header["step"]), path, trust)
 
 
 def save_safetensors(run: Run, path: Path) -> None:
