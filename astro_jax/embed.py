@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.source import announce, load_curves
+from astro_jax.data.ledger import Ledger, merged
+from astro_jax.data.pieces import ahead, survey_pieces
+from astro_jax.data.source import announce
 from astro_jax.errors import UserError
-from astro_jax.infer import encode
+from astro_jax.infer import encode, mean_vectors
 from astro_jax.weights import Run, load
 from astro_jax.workdir import check_output
 
 POOLING = ("mean", "none")
-AT_ONCE = 500  # curves: their vectors, one an observation, take about 0.2 GB
+AT_ONCE = {"mean": 4096, "none": 500}  # curves: 500 have about 0.2 GB of vectors an observation
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -36,31 +38,50 @@ def run(config: ConfigDict, workdir: Path) -> int:
     check_output(Path(config.output))
     trained = load(config.init, config.step)
     print(announce(config), flush=True)
-    curves, ledger = load_curves(config)
+    accounts: list[Ledger] = []
+    rows = write_parquet(embed_pieces(trained, config, accounts), Path(config.output))
+    ledger = merged(accounts)
     print(ledger.summary(), flush=True)
-    rows = write_parquet(embed(trained, curves, config), Path(config.output))
     if ledger.rows:
         ledger.write(f"{config.output}.quarantine.csv")
     print(f"{rows} embeddings of step {trained.step} in {config.output}")
     return 0
 
 
+def embed_pieces(trained: Run, config: ConfigDict, accounts: list[Ledger]) -> Iterator[pa.Table]:
+    """Yield the table of embeddings of `config.data`; put the account of each piece into a list.
+
+    The next piece is read while one goes through the network.
+    """
+    schema = None
+    for curves, ledger in ahead(survey_pieces(config)):
+        accounts.append(ledger)
+        for table in embed(trained, curves, config):
+            schema = schema or table.schema
+            yield table.cast(schema)
+
+
 def embed(trained: Run, curves: Curves, config: ConfigDict) -> Iterator[pa.Table]:
     """Yield the table of embeddings in pieces: the vectors of all observations may fill no RAM."""
-    for first in range(0, len(curves), AT_ONCE):
-        part = curves.take(np.arange(first, min(first + AT_ONCE, len(curves))))
-        vectors = encode(trained, part, batch_size=config.batch_size or None)
+    at_once = AT_ONCE[config.pooling]
+    for first in range(0, len(curves), at_once):
+        part = curves.take(np.arange(first, min(first + at_once, len(curves))))
+        of = mean_vectors if config.pooling == "mean" else encode
+        vectors = of(trained, part, batch_size=config.batch_size or None)
         yield embedding_table(part, vectors, config.pooling)
 
 
-def embedding_table(curves: Curves, vectors: list[np.ndarray], pooling: str) -> pa.Table:
-    """Return id (and band) and embedding as an Arrow table, one row a curve, in input order."""
+def embedding_table(
+    curves: Curves, vectors: np.ndarray | list[np.ndarray], pooling: str
+) -> pa.Table:
+    """Return id (and band) and embedding as an Arrow table, one row a curve, in input order.
+
+    vectors: of the curves, [N, D]; with pooling "none" of their observations, a list of [n, D]
+    """
     keys = [name for name in ("id", "band") if name in curves.columns.column_names]
-    width = vectors[0].shape[1]
-    item = pa.list_(pa.float32(), width)
+    item = pa.list_(pa.float32(), vectors[0].shape[-1])
     if pooling == "mean":
-        pooled = np.stack([v.mean(0, dtype=np.float64) for v in vectors]).astype(np.float32)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(pooled.ravel()), type=item)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=item)
     else:
         flat = pa.FixedSizeListArray.from_arrays(
             pa.array(np.concatenate(vectors).ravel()), type=item

@@ -1,11 +1,10 @@
 """A run and curves in, arrays out: encode, reconstruct."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,20 +12,12 @@ import pyarrow.parquet as pq
 from astro_jax import multimodal_infer
 from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
-from astro_jax.data.windows import (
-    Windows,
-    at_most,
-    consecutive_windows,
-    gather_windows,
-    official_windows,
-    window_index,
-)
+from astro_jax.data.windows import Windows, at_most, consecutive_windows, official_windows
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.astromer import Record, summary_vector
-from astro_jax.parallel import on_cpu
 from astro_jax.weights import Run
+from astro_jax.windowed import Pick, at_least_1, by_observation, outputs
 
-Pick = Callable[[Record, Mapping], jax.Array]
 CurvesLike = Sequence[np.ndarray] | Curves | pa.Table | str | Path
 
 
@@ -56,14 +47,12 @@ def encode(
     length = at_least_1("window", run.config.window if window is None else window)
     windows = (official_windows if official else consecutive_windows)(clean.lengths, length)
     hidden = np.zeros(len(clean.time), bool)
-    pieces = [
-        output[photometry["mask"]]
-        for photometry, _, output in outputs(
-            run, "embedding", clean, hidden, windows, length, batch_size
-        )
-    ]
-    nothing = np.zeros((0, run.model.width), np.float32)
-    vectors = _split([nothing, *pieces], windows, len(clean))
+    pieces = (
+        (found.which, found.photometry["mask"], found.value)
+        for found in outputs(run, "embedding", clean, hidden, windows, length, batch_size)
+    )
+    rows = by_observation(windows, pieces, np.zeros((0, run.model.width), np.float32))
+    vectors = _split(rows, windows, len(clean))
     return vectors if official else [_untidy(*v) for v in zip(vectors, places, strict=True)]
 
 
@@ -85,13 +74,13 @@ def reconstruct(
     hidden = _flat_probe(probe, places)
     length = at_least_1("window", run.config.window if window is None else window)
     windows = consecutive_windows(clean.lengths, length)
-    pieces = [
-        np.where(photometry["hidden"], output + mean, np.nan)[photometry["mask"]]
-        for photometry, mean, output in outputs(
-            run, "reconstruction", clean, hidden, windows, length, batch_size
-        )
-    ]
-    magnitudes = _split([np.zeros(0, np.float32), *pieces], windows, len(clean))
+    pieces = (
+        (found.which, seen["mask"], np.where(seen["hidden"], found.value + found.mean, np.nan))
+        for found in outputs(run, "reconstruction", clean, hidden, windows, length, batch_size)
+        for seen in [found.photometry]
+    )
+    rows = by_observation(windows, pieces, np.zeros(0, np.float32))
+    magnitudes = _split(rows, windows, len(clean))
     return [_untidy(*m) for m in zip(magnitudes, places, strict=True)]
 
 
@@ -105,21 +94,42 @@ def curve_vectors(
     run = encoder_of(run)
     clean, _ = tidy(as_curves(curves))
     cut = at_most(consecutive_windows(clean.lengths, run.config.window), windows)
+    total = _sums(run, _summary, clean, cut, batch_size)
+    count = np.maximum(np.bincount(cut.curve, minlength=len(clean)), 1)
+    return (total / count[:, None]).astype(np.float32)
+
+
+def mean_vectors(run: Run, curves: CurvesLike, batch_size: int | None = None) -> np.ndarray:
+    """Return the mean of the embeddings of the observations of each curve, [N, D] float32.
+
+    NaN for a curve without a finite point.  The mean of what `encode` returns, but a window leaves
+    the device as one vector instead of one an observation.
+    """
+    run = encoder_of(run)
+    clean, _ = tidy(as_curves(curves))
+    cut = consecutive_windows(clean.lengths, run.config.window)
+    total = _sums(run, _observation_sum, clean, cut, batch_size)
+    count = clean.lengths[:, None]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _sums(run: Run, pick: Pick, clean: Curves, cut: Windows, batch_size: int | None) -> np.ndarray:
+    """Return the sum over the windows of each curve of what `pick` returns, [N, V]."""
     hidden = np.zeros(len(clean.time), bool)
-    pieces = [
-        output
-        for _, _, output in outputs(
-            run, _summary, clean, hidden, cut, run.config.window, batch_size
-        )
-    ]
-    vectors = np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)
-    total = np.zeros((len(clean), vectors.shape[1]), np.float32)
-    np.add.at(total, cut.curve, vectors)
-    return total / np.maximum(np.bincount(cut.curve, minlength=len(clean)), 1)[:, None]
+    total = np.zeros((len(clean), 1), np.float64)
+    for found in outputs(run, pick, clean, hidden, cut, run.config.window, batch_size):
+        if total.shape[1] != found.value.shape[1]:
+            total = np.zeros((len(clean), found.value.shape[1]), np.float64)
+        np.add.at(total, cut.curve[found.which], found.value)
+    return total
 
 
 def _summary(record: Record, batch: Mapping) -> jax.Array:
     return summary_vector(record, batch["photometry"]["mask"])
+
+
+def _observation_sum(record: Record, batch: Mapping) -> jax.Array:
+    return jnp.where(batch["photometry"]["mask"][..., None], record["embedding"], 0.0).sum(1)
 
 
 def encoder_of(run: Run) -> Run:
@@ -187,67 +197,10 @@ def _numeric(kind: pa.DataType) -> bool:
     return types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind)
 
 
-def at_least_1(name: str, value: int) -> int:
-    """Return a number; UserError, with its name, where it is below 1."""
-    if value < 1:
-        raise UserError(f"{name}={value} must be at least 1")
-    return value
-
-
-def outputs(
-    run: Run,
-    name: str | Pick,
-    curves: Curves,
-    hidden: np.ndarray,
-    windows: Windows,
-    length: int,
-    batch_size: int | None,
-) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
-    """Yield photometry, mean of the visible magnitudes (NaN if none) and an output, by batches.
-
-    name: of the output in the record that the model returns, or a function of record and batch;
-        nothing else is computed.
-    """
-    usual = 16 if on_cpu() else 1024
-    batch_size = at_least_1("batch_size", usual if batch_size is None else batch_size)
-    apply = _compiled(run.model, name)
-    for first in range(0, len(windows.curve), batch_size):
-        part = Windows(*(column[first : first + batch_size] for column in windows))
-        photometry = gather_windows(curves, part, length)
-        index, mask = window_index(curves, part, length)
-        photometry["hidden"] = hidden[index] & mask
-        mean = _centre(photometry)
-        arrays = {name: values[part.curve] for name, values in curves.arrays.items()}
-        batch = jax.tree.map(
-            lambda x: _pad_rows(x, batch_size), {"photometry": photometry, **arrays}
-        )
-        yield photometry, mean, np.asarray(apply(run.params, batch))[: len(mask)]
-
-
-def _centre(photometry: dict[str, np.ndarray]) -> np.ndarray:
-    """Subtract the mean of the visible magnitudes of each window in place; return it, [W, 1]."""
-    visible = photometry["mask"] & ~photometry["hidden"]
-    mag = photometry["values"][..., 0]
-    count = visible.sum(1, keepdims=True)
-    mean = np.where(visible, mag, 0.0).sum(1, keepdims=True) / np.maximum(count, 1)
-    mag[...] = np.where(photometry["mask"], mag - mean, 0.0)
-    return np.where(count > 0, mean, np.nan)
-
-
-@lru_cache(maxsize=8)
-def _compiled(model: Any, name: str | Pick) -> Callable:
-    pick = name if callable(name) else lambda record, batch: record[name]
-    return jax.jit(lambda params, batch: pick(model.apply({"params": params}, batch), batch))
-
-
-def _pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
-    return np.pad(x, [(0, rows - len(x))] + [(0, 0)] * (x.ndim - 1))
-
-
-def _split(pieces: list[np.ndarray], windows: Windows, curves: int) -> list[np.ndarray]:
+def _split(rows: np.ndarray, windows: Windows, curves: int) -> list[np.ndarray]:
     """Return the rows of all windows as one array a curve."""
     counts = np.bincount(windows.curve, windows.size, curves).astype(int)
-    return np.split(np.concatenate(pieces), np.cumsum(counts))[:-1]
+    return np.split(rows, np.cumsum(counts))[:-1]
 
 
 def tidy(curves: Curves) -> tuple[Curves, list[tuple[np.ndarray, int]]]:

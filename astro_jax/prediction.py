@@ -16,8 +16,9 @@ from astro_jax.data.source import announce, load_curves
 from astro_jax.data.windows import at_most, consecutive_windows
 from astro_jax.embed import write_parquet
 from astro_jax.errors import UserError
-from astro_jax.infer import CurvesLike, as_curves, encoder_of, outputs, tidy
+from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
 from astro_jax.weights import Run, load
+from astro_jax.windowed import outputs
 from astro_jax.workdir import check_output
 
 AT_ONCE = 2000  # curves
@@ -95,12 +96,10 @@ def pooled_outputs(
     # labels are not for the head to see
     curves = replace(curves, arrays={name: curves.arrays[name] for name in inputs})
     name = "logits" if "classes" in run.config else "prediction"
-    pieces = [
-        _answers(output, run.config)
-        for _, _, output in outputs(run, name, curves, hidden, cut, run.config.window, batch_size)
-    ]
     width = len(run.config.classes) if "classes" in run.config else 1
-    answers = np.concatenate([np.zeros((0, width)), *pieces])
+    answers = np.zeros((len(cut.curve), width))
+    for found in outputs(run, name, curves, hidden, cut, run.config.window, batch_size):
+        answers[found.which] = _answers(found.value, run.config)
     total = np.stack([np.bincount(cut.curve, a, len(curves)) for a in answers.T], axis=1)
     count = np.bincount(cut.curve, minlength=len(curves))
     return total / np.maximum(count, 1)[:, None], (answers, cut.curve)

@@ -65,7 +65,8 @@ def test_one_vector_an_observation(finished, survey, tmp_path):
 @pytest.mark.parametrize("pooling", ["mean", "none"])
 def test_pieces_of_a_survey_give_the_same_table(finished, survey, tmp_path, monkeypatch, pooling):
     for size in (2, 500):
-        monkeypatch.setattr("astro_jax.embed.AT_ONCE", size)
+        monkeypatch.setattr("astro_jax.embed.AT_ONCE", {"mean": size, "none": size})
+        monkeypatch.setattr("astro_jax.data.pieces.ROWS", size)
         words = words_of(finished, survey[0], tmp_path / f"{size}.parquet")
         assert embed(*words, f"--config.pooling={pooling}") == 0
     one, other = (pq.read_table(tmp_path / f"{size}.parquet") for size in (2, 500))

@@ -118,6 +118,17 @@ def replace_account(ledger: Ledger, taken: Filtered | Count = NOTHING, **changes
     return replace(ledger, kept=kept, **changes)
 
 
+def merged(ledgers: Iterable[Ledger]) -> Ledger:
+    """Return one account of the pieces of a survey."""
+    ledgers = list(ledgers)
+    return Ledger(
+        read=total(ledger.read for ledger in ledgers),
+        kept=total(ledger.kept for ledger in ledgers),
+        drops=tuple(drop for ledger in ledgers for drop in ledger.drops),
+        rows=tuple(row for ledger in ledgers for row in ledger.rows),
+    ).note(*(note for ledger in ledgers for note in ledger.notes))
+
+
 def opening(objects: int, observations: int) -> Ledger:
     """Open an account in which all that was read is kept."""
     count = Count(int(objects), int(observations))

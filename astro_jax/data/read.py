@@ -78,11 +78,18 @@ def read_survey(
     if not every_row:
         raw, origin, rows = quarantine_rows(raw, origin)
         ledger = ledger.quarantine(rows)
-    curves, rows, remarks = clean(raw, origin, every_row)
-    ledger = ledger.quarantine(rows).note(*remarks)
+    curves, ledger = cleaned(raw, origin, ledger, every_row)
     if not len(curves.time):
         raise UserError(nothing_usable(path, ledger.rows))
     return curves, ledger
+
+
+def cleaned(
+    raw: Raw, origin: np.ndarray, ledger: Ledger, every_row: bool = False
+) -> tuple[Curves, Ledger]:
+    """Return clean curves, and the account with what was taken out."""
+    curves, rows, remarks = clean(raw, origin, every_row)
+    return curves, ledger.quarantine(rows).note(*remarks)
 
 
 def find_files(path: str) -> list[str]:

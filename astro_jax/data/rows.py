@@ -73,9 +73,12 @@ def filter_rows(
     return raw.take(keep), files[keep], ledger.filter(int(np.sum(~keep)), gone, reason)
 
 
-def quarantine_rows(raw: Raw, files: np.ndarray) -> tuple[Raw, np.ndarray, list[Quarantined]]:
+def quarantine_rows(
+    raw: Raw, files: np.ndarray, before: np.ndarray | None = None
+) -> tuple[Raw, np.ndarray, list[Quarantined]]:
     """Take out curves without id and curves whose key (id and band) occurred before.
 
+    before: [N] bool, True = in an earlier piece of the survey
     Where a column says so, curves of two surveys differ: OGLE-III and OGLE-IV number a star alike
     and observed it at other times.
     """
@@ -87,6 +90,8 @@ def quarantine_rows(raw: Raw, files: np.ndarray) -> tuple[Raw, np.ndarray, list[
             key = key * (code.max(initial=0) + 1) + code
     repeated = np.ones(len(raw), bool)
     repeated[np.unique(key, return_index=True)[1]] = False
+    if before is not None:
+        repeated |= before
     bad = no_id | repeated
     if not bad.any():
         return raw, files, []

@@ -83,6 +83,7 @@ class Paper(nn.Module):
     ffn: int = 128
     blocks: int = 2
     base: float = 1000.0
+    any_length = True  # padding changes nothing
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> Record:
@@ -104,6 +105,7 @@ class Astromer2(nn.Module):
     ffn: int = 512
     blocks: int = 6
     base: float = 10000.0
+    any_length = True  # padding changes nothing
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> Record:
@@ -151,6 +153,7 @@ class Smoother(nn.Module):
     base: float = 10000.0
     shortest: float = 0.5
     longest: float = 1000.0
+    any_length = True  # padding changes nothing
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> Record:

@@ -1,0 +1,111 @@
+"""A survey in pieces: object tables in Parquet of any size, a few thousand rows at a time."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ml_collections import ConfigDict
+
+from astro_jax.data import table
+from astro_jax.data.curves import Curves
+from astro_jax.data.ledger import Ledger, Quarantined, opening
+from astro_jax.data.read import UNREADABLE, cleaned, find_files, nothing_usable, one_line
+from astro_jax.data.rows import KEY, quarantine_rows
+from astro_jax.data.source import load_curves
+from astro_jax.errors import UserError
+from astro_jax.surveys.formats import BINARY
+from astro_jax.surveys.source import Source
+
+ROWS = 4096  # of a table that are read at once
+END = object()
+
+
+def survey_pieces(config: ConfigDict) -> Iterator[tuple[Curves, Ledger]]:
+    """Yield the curves of `config.data` and their account, piece by piece.
+
+    Files of one layout, an object a row, are read in pieces of ROWS rows, so that a table of any
+    length fits the memory; whatever else, and what is chosen from by band or field, is one piece.
+    Raises UserError as `read_survey` does; where nothing is usable, at the end.
+    """
+    paths = find_files(config.data.path) if config.data.path else []
+    if not paths or not in_rows(paths, config.data):
+        yield load_curves(config)
+        return
+    seen, usable, lost = np.zeros(0, np.int64), False, []
+    for path in paths:
+        try:
+            for raw in raw_pieces(path, config.data):
+                origin = np.full(len(raw), path, object)
+                keys = key_hashes(raw.columns)
+                again = np.isin(keys, seen)
+                seen = np.union1d(seen, keys)
+                ledger = opening(len(raw), len(raw.time)).note(*raw.notes)
+                raw, origin, rows = quarantine_rows(raw, origin, again)
+                curves, ledger = cleaned(raw, origin, ledger.quarantine(rows))
+                usable = usable or len(curves) > 0
+                lost = lost if usable else [*lost, *ledger.rows]
+                yield curves, ledger
+        except UNREADABLE as error:
+            row = Quarantined(path, "", "", 1, 0, one_line(error))
+            lost = lost if usable else [*lost, row]
+            yield Curves(*_no_curves()), opening(1, 0).quarantine([row])
+    if not usable:
+        raise UserError(nothing_usable(config.data.path, lost))
+
+
+def in_rows(paths: list[str], data: ConfigDict) -> bool:
+    """Tell Parquet files of one layout, an object a row, of which every row is wanted."""
+    if data.band or data.fields or data.format:
+        return False
+    layouts = set()
+    for path in paths:
+        with open(path, "rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+        source = Source(path, None)
+        if next(f for f in BINARY if f.sniff(source)).read is not table.read:
+            return False
+        try:
+            layouts.add(str(pq.read_schema(path).remove_metadata()))
+        except (OSError, pa.ArrowException):
+            return False
+    return len(layouts) == 1 and any(table.is_list(f.type) for f in pq.read_schema(paths[0]))
+
+
+def raw_pieces(path: str, data: ConfigDict) -> Iterator[Any]:
+    """Yield the rows of a file as raw curves, ROWS at a time."""
+    columns = {role: name for role, name in data.columns.items() if name}
+    if data.get("label", "label") != "label":
+        columns["label"] = data.label
+    source = Source(path, None, columns, data.time_format or None)
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS):
+            rows = pa.Table.from_batches([batch]).replace_schema_metadata(
+                file.schema_arrow.metadata
+            )
+            yield table.object_table(table.unnest(rows), source)
+
+
+def key_hashes(columns: pa.Table) -> np.ndarray:
+    """Return 64 bits of the key (id, band, survey) of each row, [N] int64."""
+    names = [name for name in KEY if name in columns.column_names]
+    rows = zip(*(columns[name].to_pylist() for name in names), strict=True)
+    return np.fromiter((hash(row) for row in rows), np.int64, columns.num_rows)
+
+
+def _no_curves() -> tuple:
+    none = np.zeros(0, np.float32)
+    return none.astype(float), none, none, np.zeros(1, np.int64), pa.table({"id": pa.array([])})
+
+
+def ahead(items: Iterable[Any]) -> Iterator[Any]:
+    """Iterate over items, the next one being made in a thread while the last one is used."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, END)
+        while (item := coming.result()) is not END:
+            coming = pool.submit(next, iterator, END)
+            yield item
