@@ -11,6 +11,7 @@ _WHERE = {
     "TimeEncoding": "nn.positional",
     "UserError": "errors",
     "encode": "infer",
+    "export_encoder": "exporting",
     "fit": "fitting",
     "fit_classifier": "fitting",
     "load": "weights",
