@@ -1,9 +1,13 @@
 """The one file that touches Orbax: save, resume, and parameters of a run.
 
 A run folder holds `checkpoints/last` (to go on from) and `checkpoints/best` (to use), each with
-the newest step only. Orbax writes under a temporary name and renames.
+the two newest steps: where the newest is damaged, the one before is used, with a warning. Orbax
+writes under a temporary name and renames; a SHA-256 of all values is kept with each tree and
+compared when it is read, so that no changed value is ever used.
 """
 
+import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +22,9 @@ from astro_jax.errors import UserError
 from astro_jax.optim import path_name
 from astro_jax.step import TrainState
 
+KEPT = 2  # steps in each folder
+TREES = ("params", "opt_state")
+
 
 def save(folder: Path, state: TrainState, control: Control) -> None:
     """Save a state and what evaluation decided; a step that is there already is left alone."""
@@ -26,34 +33,30 @@ def save(folder: Path, state: TrainState, control: Control) -> None:
         if step in manager.all_steps():
             return
         host = jax.tree.map(np.asarray, state)
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(host.params),
-                opt_state=ocp.args.StandardSave(host.opt_state),
-                control=ocp.args.JsonSave(control._asdict()),
-            ),
-        )
+        told = {
+            "control": control._asdict(),
+            "sha256": {n: digest(getattr(host, n)) for n in TREES},
+        }
+        trees = {name: ocp.args.StandardSave(getattr(host, name)) for name in TREES}
+        manager.save(step, args=ocp.args.Composite(**trees, control=ocp.args.JsonSave(told)))
 
 
 def resume(folder: Path, fresh: TrainState) -> tuple[TrainState, Control]:
-    """Return the newest saved state and its record, or `fresh` where nothing was saved yet."""
+    """Return the newest saved state and its record, or `fresh` where nothing was saved yet.
+
+    A damaged one is put aside under the name `<step>.damaged`, and the one before is taken.
+    """
     if not folder.exists():
         return fresh, Control()
-    with _manager(folder) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return fresh, Control()
-        host = jax.tree.map(np.asarray, fresh)
-        items = ocp.args.Composite(
-            params=ocp.args.StandardRestore(host.params),
-            opt_state=ocp.args.StandardRestore(host.opt_state),
-            control=ocp.args.JsonRestore(),
-        )
-        with _whole(folder / str(step), "remove the run's checkpoints to start anew"):
-            saved = manager.restore(step, args=items)
+    host = jax.tree.map(np.asarray, fresh)
+    items = {name: ocp.args.StandardRestore(getattr(host, name)) for name in TREES}
+    step, saved, damaged = _newest(folder, items, "remove the run's checkpoints to start anew")
+    if step is None:
+        return fresh, Control()
+    for old in damaged:
+        (folder / str(old)).rename(folder / f"{old}.damaged")
     state = TrainState(np.asarray(step, np.int32), saved["params"], saved["opt_state"])
-    return state, Control(**saved["control"])
+    return state, Control(**saved["control"]["control"])
 
 
 def latest_step(folder: Path) -> int | None:
@@ -74,14 +77,56 @@ def load_params(run: Path, which: str = "best") -> tuple[Any, int]:
     folder = run / "checkpoints" / which
     if not folder.is_dir():
         raise UserError(f"{run} has no {which} checkpoint yet; train it first")
+    items = {"params": ocp.args.StandardRestore()}
+    step, saved, _ = _newest(folder, items, "try the other of step best and last")
+    if step is None:
+        raise UserError(f"{run} has no {which} checkpoint yet; train it first")
+    return saved["params"], step
+
+
+def _newest(
+    folder: Path, items: dict[str, Any], way_out: str
+) -> tuple[int | None, dict[str, Any], list[int]]:
+    """Return the newest whole step of a folder, its items as numpy, and the damaged ones above it.
+
+    Step None where nothing was saved. Raises UserError where no step is whole.
+    """
     with _manager(folder) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise UserError(f"{run} has no {which} checkpoint yet; train it first")
-        item = ocp.args.Composite(params=ocp.args.StandardRestore())
-        with _whole(folder / str(step), "try the other of step best and last"):
-            saved = manager.restore(step, args=item)
-    return jax.tree.map(np.asarray, saved["params"]), step
+        steps, failed = sorted(manager.all_steps(), reverse=True), []
+        for step in steps:
+            try:
+                with _whole(folder / str(step), way_out):
+                    saved = _restored(manager, step, items)
+            except UserError as error:
+                failed.append(error)
+                continue
+            for error, old in zip(failed, steps, strict=False):
+                logging.warning("%s; step %d is used instead of %d", error, step, old)
+            return step, saved, steps[: len(failed)]
+    if failed:
+        raise failed[0]
+    return None, {}, []
+
+
+def _restored(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> dict[str, Any]:
+    """Return items of a step, each compared with its SHA-256."""
+    args = ocp.args.Composite(**items, control=ocp.args.JsonRestore())
+    saved = dict(manager.restore(step, args=args).items())
+    for name in items:
+        saved[name] = jax.tree.map(np.asarray, saved[name])
+        if digest(saved[name]) != saved["control"]["sha256"][name]:
+            raise ValueError(f"{name} are not what was saved")
+    return saved
+
+
+def digest(tree: Any) -> str:
+    """Return the SHA-256 of the paths, types, shapes and values of a tree."""
+    told = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        value = np.asarray(leaf)
+        told.update(f"{path_name(path)} {value.dtype} {value.shape}\n".encode())
+        told.update(np.ascontiguousarray(value).tobytes())
+    return told.hexdigest()
 
 
 def warm_start(params: Any, source: Any, name: str) -> Any:
@@ -121,7 +166,7 @@ def _whole(place: Path, way_out: str) -> Iterator[None]:
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
     return ocp.CheckpointManager(
         folder.resolve(),
         options=options,

@@ -1,5 +1,6 @@
 """States on disk."""
 
+import json
 import shutil
 
 import jax
@@ -39,12 +40,12 @@ def test_nothing_saved_is_a_fresh_start(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
-def test_only_the_newest_step_is_kept_and_none_is_written_twice(tmp_path):
+def test_only_the_two_newest_steps_are_kept_and_none_is_written_twice(tmp_path):
     for step in (1, 2, 5):
         save(tmp_path, state_at(step), Control())
     save(tmp_path, state_at(5).replace(params={}), Control())
     assert latest_step(tmp_path) == 5
-    assert [p.name for p in tmp_path.iterdir()] == ["5"]
+    assert {p.name for p in tmp_path.iterdir()} == {"2", "5"}
     got, control = resume(tmp_path, state_at(0))
     assert float(got.params["a"]["kernel"][0, 0]) == np.float32(5.1)
     assert control == Control()  # infinity included
@@ -102,3 +103,71 @@ def test_trees_fit_by_paths_and_shapes():
     assert not fits(tree, {"a": {"kernel": np.ones((3, 2))}, "b": np.ones(3)})
     assert not fits(tree, {"a": {"kernel": np.ones((2, 3))}})
     assert not fits(tree, {"a": {"weight": np.ones((2, 3))}, "b": np.ones(3)})
+
+
+# Damage
+
+
+def wounds(folder):
+    """Yield (name, function that damages a copy of `folder`): every file cut, flipped, removed."""
+    for file in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()):
+        yield f"{file} removed", lambda at, f=file: (at / f).unlink()
+        if (folder / file).stat().st_size:
+            yield f"{file} cut", lambda at, f=file: cut(at / f)
+            yield f"{file} flipped", lambda at, f=file: flip(at / f)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+def test_damage_is_never_garbage(tmp_path, caplog):
+    """Any file cut, flipped or removed: the state is exact, or the one before, or refused."""
+    whole = tmp_path / "whole"
+    for step in (1, 2):
+        save(whole, state_at(step), Control(0.5, step))
+    seen = {"exact": 0, "before": 0}
+    for k, (name, damage) in enumerate(wounds(whole / "2")):
+        place = tmp_path / str(k)
+        shutil.copytree(whole, place)
+        damage(place / "2")
+        caplog.clear()
+        state, control = resume(place, state_at(0))
+        step = int(state.step)
+        expected = state_at(step)
+        for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+            assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes(), name
+        assert control == Control(0.5, step) and step in (1, 2), name
+        told = "step 1 is used instead of 2" in caplog.text
+        vanished = not (place / "2").exists() and not told  # Orbax does not count it as saved
+        assert step == 2 or told or vanished or "commit_success" in name, (name, caplog.text)
+        seen["before" if step == 1 else "exact"] += 1
+        save(place, state_at(3), Control())
+        assert latest_step(place) == 3, name
+    assert seen["before"] >= 20 and sum(seen.values()) >= 60, seen
+
+
+def test_where_all_is_damaged_it_is_refused(tmp_path):
+    for step in (1, 2):
+        save(tmp_path, state_at(step), Control())
+        files = [p for p in (tmp_path / str(step) / "params").rglob("*") if p.is_file()]
+        flip(max(files, key=lambda p: p.stat().st_size))
+    with pytest.raises(UserError, match="2 is damaged"):
+        resume(tmp_path, state_at(0))
+
+
+def test_a_value_that_changed_unseen_is_refused(tmp_path):
+    """What passes all checks of the layers below fails that of ours."""
+    save(tmp_path, state_at(1), Control())
+    record = tmp_path / "1" / "control" / "metadata"
+    told = json.loads(record.read_text())
+    told["sha256"]["params"] = "0" * 64
+    record.write_text(json.dumps(told))
+    with pytest.raises(UserError, match="params are not what was saved"):
+        resume(tmp_path, state_at(0))
