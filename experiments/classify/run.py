@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from forests import forest
 from sklearn.metrics import f1_score
 from surveys import kept, labelled, vectors_of
 
@@ -20,7 +21,6 @@ from astro_jax.data.labels import few_labels
 from astro_jax.evals.baselines import majority_class, random_forest
 from astro_jax.evals.classification import over_seeds
 from astro_jax.evals.features import features
-from astro_jax.models.forest import Forest, grow
 from astro_jax.report import save_figure, text_table
 from astro_jax.workdir import write_text
 
@@ -36,20 +36,17 @@ FEW = (
     *("phi_21_cos", "phi_21_sin"),
 )
 BAR = "forest, 73 features"
-flags.DEFINE_list("encoders", ["base", "untrained"], "encoders: runs, shipped weights, untrained")
+ENCODERS = ["base", "untrained", "official"]
+flags.DEFINE_list("encoders", ENCODERS, "encoders: runs, shipped weights, untrained, official")
 flags.DEFINE_integer("seeds", 5, "folds")
 FLAGS = flags.FLAGS
 
 
-def forest(features_: np.ndarray, vectors: np.ndarray, known, test, codes, classes, seed):
-    """Return the probabilities of our forest for the rows `test`, grown on the rows `known`."""
-    sizes, params = grow(features_[known], vectors[known], codes[known], classes, seed)
-    arrays = {"features": features_[test], "vector": vectors[test]}
-    return np.asarray(Forest(**sizes).apply({"params": params}, {}, arrays, None)["logits"])
-
-
 def one_survey(name: str) -> dict:
-    """Return {budget: {model: [macro-F1 by seed]}} and what they were measured on."""
+    """Return {budget: {model: [macro-F1 by seed]}} and what they were measured on.
+
+    "official": our forest on the vectors of the released MACHO weights.
+    """
     curves, labels = labelled(name)
     names = features(curves.take(np.arange(2)))[0]
     table = kept(name, "features", lambda: features(curves)[1])
@@ -70,15 +67,14 @@ def one_survey(name: str) -> dict:
                     few[known], codes[known], few[test], count, seed
                 ),
                 BAR: random_forest(table[known], codes[known], table[test], count, seed),
-                "ours: features alone": forest(plain, nothing, known, test, codes, count, seed),
             }
+            inputs = {"features alone": (plain, nothing)}
             for e, x in vectors.items():
-                told[f"ours: features + {Path(e).name}"] = forest(
-                    plain, x, known, test, codes, count, seed
-                )
-                told[f"ours: {Path(e).name} alone"] = forest(
-                    nothing, x, known, test, codes, count, seed
-                )
+                name_ = Path(e).name
+                inputs |= {f"features + {name_}": (plain, x), f"{name_} alone": (nothing, x)}
+            for what, pair in inputs.items():
+                shown = [tuple(x[rows] for x in pair) for rows in (known, test)]
+                told[f"ours: {what}"] = forest(shown[0], codes[known], shown[1], count, seed)
             for model, p in told.items():
                 f1 = f1_score(truth, p.argmax(1), average="macro", zero_division=0)
                 scores.setdefault(model, []).append(float(f1))

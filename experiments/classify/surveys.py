@@ -15,6 +15,7 @@ from astro_jax.infer import curve_vectors
 from astro_jax.supervised import encoder_run
 
 SHARED = Path(os.environ.get("ASTRO_JAX_SHARED", "../shared"))
+OFFICIAL = SHARED / "weights" / "astromer_macho_a0.npz"
 NAMES = ["ogle3_lmc", "eros1", "macho", "asas", "crts"]
 BANDS = {"eros1": "B", "macho": "R"}
 WITHOUT = {"asas": ("Close Binary Eclipsing Systems",)}  # overlaps with its finer classes
@@ -50,6 +51,8 @@ def kept(name: str, what: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
 
 def vectors_of(curves: Curves, encoder: str) -> np.ndarray:
     """Return the vectors of curves by an encoder; "untrained": that of base, drawn anew."""
+    if encoder == "official":
+        encoder = str(OFFICIAL)
     if encoder != "untrained":
         return curve_vectors(astro_jax.load(encoder), curves)
     config = astro_jax.load("base").config

@@ -10,15 +10,25 @@ from typing import Any
 from absl import flags
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from classify.surveys import BANDS, NAMES, SHARED, WITHOUT, file_of, kept, labelled, vectors_of
+from classify.forests import forest
+from classify.surveys import BANDS, NAMES, OFFICIAL, WITHOUT, file_of, kept, labelled, vectors_of
 
 from astro_jax.main import main as command
 from astro_jax.workdir import read_json, write_text
 
-__all__ = ["BANDS", "NAMES", "SHARED", "WITHOUT", "file_of", "kept", "labelled", "vectors_of"]
+__all__ = [
+    "BANDS",
+    "forest",
+    "NAMES",
+    "OFFICIAL",
+    "WITHOUT",
+    "file_of",
+    "kept",
+    "labelled",
+    "vectors_of",
+]
 HERE = Path(__file__).parent
 RUNS = "runs/experiment_downstream"
-OFFICIAL = str(SHARED / "weights" / "astromer_macho_a0.npz")
 LEFT_OUT = {"asas": "asas", "crts": "crts", "ogle3_lmc": "ogle", "eros1": "eros", "macho": "macho"}
 flags.DEFINE_float("minutes", 1e9, "start no further cell after so many minutes")
 flags.DEFINE_integer("folds", 3, "folds, or seeds, of every cell")
@@ -50,7 +60,7 @@ def data_of(survey: str) -> dict[str, Any]:
 def weights_of(name: str, survey: str) -> str:
     """Return what `config.init` takes: "official", "base", or "without" the survey (trained)."""
     if name == "official":
-        return OFFICIAL
+        return str(OFFICIAL)
     if name == "without":
         return str(run(f"pretrain_macho.py:without_{LEFT_OUT[survey]}", f"without_{survey}"))
     return name

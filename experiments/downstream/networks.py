@@ -74,6 +74,12 @@ def table_cell(survey: str, weights: str, budget: int, fold: int) -> dict[str, A
     }
 
 
+def left_out() -> None:
+    """Train the weights that never saw a survey, one after the other."""
+    for survey in chosen():
+        print(weights_of("without", survey), flush=True)
+
+
 def tables() -> None:
     """Measure all surveys, weights and budgets; write tables.json and tables.png."""
     folds, surveys = range(FLAGS.folds), chosen()

@@ -4,21 +4,24 @@
 
 Parts, each resumable (what a JSON beside this file has is not measured again):
 `figures` time encoding, magnitude projection, distributions; `cross` one survey to another;
-`regress` log periods; `tables` fine-tuning by budget; `grid` heads and scenarios; `vectors` which
-vector MLP+ATT sees; `rates` learning rates of the LSTM; `widths` widths and bases of the encoder.
-The network parts run the commands of configs/ in runs/experiment_downstream.
+`regress` log periods; `left_out` weights that never saw a survey; `tables` fine-tuning by budget;
+`grid` heads and scenarios; `vectors` which vector MLP+ATT sees; `rates` learning rates of the LSTM;
+`widths` widths and bases of the encoder.
+The network parts run the commands of configs/ in runs/experiment_downstream; after SIGTERM (say
+of `timeout -s TERM 570`) the same command goes on within a training.
 """
 
 from absl import app, logging
 from cross import cross
 from figures import figures
-from networks import grid, rates, tables, vectors, widths
+from networks import grid, left_out, rates, tables, vectors, widths
 from periods import regress
 
 PARTS = {
     "figures": figures,
     "cross": cross,
     "regress": regress,
+    "left_out": left_out,
     "tables": tables,
     "grid": grid,
     "vectors": vectors,
