@@ -40,14 +40,16 @@ def lines(workdir: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def killed_after(delay: float, arguments: list[str], workdir: Path, env) -> int:
-    """Start a run, kill it `delay` seconds after its first metrics; return its exit code."""
+def killed_after(more: int, delay: float, arguments: list[str], workdir: Path, env) -> int:
+    """Start a run, kill it `delay` seconds after `more` lines of metrics; return its exit code.
+
+    Lines are a clock that runs as slowly as a busy machine does; the delay hits what is in between.
+    """
     process = start([PRETRAIN, f"--workdir={workdir}", *OFTEN, *arguments], workdir.parent, env)
     deadline = time.monotonic() + 200
-    changed = workdir / "metrics.jsonl"
-    stamp = changed.stat().st_mtime_ns if changed.exists() else 0
+    target = lines(workdir) + more
     while process.poll() is None and time.monotonic() < deadline:
-        if changed.exists() and changed.stat().st_mtime_ns != stamp and lines(workdir):
+        if lines(workdir) >= target:
             time.sleep(delay)
             break
         time.sleep(0.005)
@@ -98,10 +100,10 @@ def survive(kills: int, seed: int, folder: Path, reference: Path, env, workers=(
     reached, chain, start_number = [], 0, 0
     while len(reached) < kills:
         workdir = folder / f"chain_{chain}"
-        delay = float(rng.uniform(0, 2.0))
+        more, delay = int(rng.integers(1, 20)), float(rng.uniform(0, 0.5))
         turn = [f"--config.data.workers={workers[start_number % len(workers)]}"]
         start_number += 1
-        if killed_after(delay, turn, workdir, env) == 0:  # a fast machine: it ended before
+        if killed_after(more, delay, turn, workdir, env) == 0:  # a fast machine: it ended before
             assert_same(workdir, reference)
             chain += 1
         else:
@@ -109,8 +111,7 @@ def survive(kills: int, seed: int, folder: Path, reference: Path, env, workers=(
     told = call([PRETRAIN, f"--workdir={workdir}", *OFTEN], folder, env)
     assert told.returncode == 0, told.stderr
     assert_same(workdir, reference)
-    # different places, so restarts did move on; on a busy machine few, since kills go by the clock
-    assert len(set(reached)) > 2, reached
+    assert len(set(reached)) > kills // 2, reached  # different places: restarts did move on
 
 
 def test_the_reference_run_is_whole(uninterrupted):
