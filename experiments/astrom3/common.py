@@ -16,7 +16,6 @@ from astro_jax.main import main as command
 from astro_jax.workdir import write_text
 
 SHARED = Path(os.environ.get("ASTRO_JAX_SHARED", "../shared"))
-HERE = Path(__file__).parent
 MODES = ("spectra", "meta", "photo", "all")
 SHARES = ("sub10", "full", "sub25", "sub50")  # in the order in which they are run
 # What the configs are changed to on a CPU, everywhere: 2,000 objects, batches of 32, fewer epochs.
@@ -33,6 +32,7 @@ TOWER_AT = {"clip": "towers.photometry", "photo": "encoder", "all": "encoder.tow
 EPOCHS = {"clip": 40, "classify": 20}
 flags.DEFINE_enum("sizes", "small", list(SIZES), "of the towers and of what they see")
 flags.DEFINE_string("runs", "runs/experiment_astrom3", "where all runs are kept")
+flags.DEFINE_string("results", str(Path(__file__).parent), "where results and pictures go")
 flags.DEFINE_list("seeds", [str(seed) for seed in SEEDS], "seeds of survey, split and network")
 flags.DEFINE_list("shares", list(SHARES), "shares of the labels")
 flags.DEFINE_float("minutes", 0.0, "start no further run after so many minutes; 0: do all")
@@ -95,14 +95,18 @@ def clip(seed: int, name: str = "clip", **changes: Any) -> dict | None:
     return run("pretrain_astrom3.py", f"{name}_{seed}", told)
 
 
-def classify(variant: str, seed: int, init: str = "", **changes: Any) -> dict | None:
-    """Train a classifier, from the space `init` (the name of one) or from nothing."""
+def classify(
+    variant: str, seed: int, init: str = "", note: str = "", **changes: Any
+) -> dict | None:
+    """Train a classifier, from the space `init` (the name of one) or from nothing.
+
+    note: what the name of the folder says of other changes
+    """
     mode = variant.partition("_")[0]
     told = {**data(), **tower(mode), "seed": seed, "epochs": EPOCHS["classify"]}
     if init:
         told["init"] = place(f"{init}_{seed}")
-    folder = f"{variant}{'' if init in ('', 'clip') else '_' + init}_{seed}"
-    return run(f"classify_astrom3.py:{variant}", folder, {**told, **changes})
+    return run(f"classify_astrom3.py:{variant}", f"{variant}{note}_{seed}", {**told, **changes})
 
 
 def paired(first: list[float], second: list[float]) -> dict[str, float]:
@@ -114,11 +118,14 @@ def paired(first: list[float], second: list[float]) -> dict[str, float]:
     return {"gain": float(gain.mean()), "p": p, "seeds": len(gain)}
 
 
-def named(name: str) -> str:
-    """Return the name of a result of the sizes at hand."""
-    return name if FLAGS.sizes == "small" else f"{name}_{FLAGS.sizes}"
+def result(name: str) -> Path:
+    """Return the path of a result; those of the published sizes have names of their own."""
+    stem, _, kind = name.partition(".")
+    return Path(FLAGS.results) / (
+        name if FLAGS.sizes == "small" else f"{stem}_{FLAGS.sizes}.{kind}"
+    )
 
 
 def write(name: str, content: dict[str, Any]) -> None:
-    """Write a result beside this file; those of the published sizes have names of their own."""
-    write_text(HERE / f"{named(name)}.json", json.dumps(content, indent=1) + "\n")
+    """Write a result as JSON."""
+    write_text(result(f"{name}.json"), json.dumps(content, indent=1) + "\n")

@@ -4,15 +4,16 @@
 
 Every run is kept in a folder under --runs, so that the same command goes on; with --minutes no
 further run is started after so long.  Parts: `spaces` trains a space a seed; `grid` the
-classifiers by modality, share of the labels and start (tables 2, 4, 5); `tables` only gathers what
-is finished; `baselines` grows forests; `space` looks at the spaces (figures 2 to 9); `missing`
-trains spaces with spectra for 5 and 10 % of the objects; `spectra` and `lightcurves` train towers
-on real data. Each writes a JSON beside this file, some draw a picture.
+classifiers by modality, share of the labels and start (tables 2, 4, 5); `longer` those with few
+labels again, without a stop; `tables` only gathers what is finished; `baselines` grows forests;
+`space` looks at the spaces (figures 2 to 9); `missing` trains spaces with spectra for 5 and 10 % of
+the objects; `spectra` and `lightcurves` train towers on real data.  Each writes a JSON beside this
+file, some draw a picture.
 """
 
 from absl import app, logging
 from common import clip, keep_compilations, seeds
-from labels import baselines, grid, tables
+from labels import baselines, grid, longer, tables
 from missing import missing
 from real import lightcurves, spectra
 from space import space
@@ -24,8 +25,17 @@ def spaces() -> None:
         clip(seed)
 
 
-PARTS = {"spaces": spaces, "grid": grid, "tables": tables, "baselines": baselines, "space": space,
-         "missing": missing, "spectra": spectra, "lightcurves": lightcurves}  # fmt: skip
+PARTS = {
+    "spaces": spaces,
+    "grid": grid,
+    "longer": longer,
+    "tables": tables,
+    "baselines": baselines,
+    "space": space,
+    "missing": missing,
+    "spectra": spectra,
+    "lightcurves": lightcurves,
+}
 
 
 def main(argv: list[str]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from common import HERE, named, place, seeds, write
+from common import place, result, seeds, write
 from labels import inputs, survey
 
 import astro_jax
@@ -194,4 +194,4 @@ def draw(each: list[dict]) -> None:
         axis.set_title(title, fontsize=9)
         axis.set_ylim(-0.05, 1.05)
     figure.axes[-1].legend(fontsize=7, bbox_to_anchor=(1.0, 1.0))
-    save_figure(figure, HERE / f"{named('space')}.png")
+    save_figure(figure, result("space.png"))

@@ -1,0 +1,106 @@
+"""The experiment of AstroM3: what it measures in a space, and how it gathers what is finished."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tiny import ROOT
+
+from astro_jax.data.multimodal import Objects
+
+FOLDER = ROOT / "experiments" / "astrom3"
+
+
+@pytest.fixture(scope="module")
+def space():
+    """Return the module of the experiment, without leaving its names and flags to other tests."""
+    from absl import flags
+
+    sys.path.insert(0, str(FOLDER))
+    hidden = {name: sys.modules.pop(name, None) for name in ("common", "labels", "space")}
+    before = set(flags.FLAGS)
+    try:
+        import space as module
+
+        yield module
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name, old in hidden.items():
+            sys.modules.pop(name, None)
+            if old is not None:
+                sys.modules[name] = old
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+
+
+def stars():
+    """Return 40 vectors about two directions, and objects with planted mistakes."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], 20)
+    x = np.eye(8)[codes] + 0.05 * rng.standard_normal((40, 8))
+    label = np.array(["ROT", "M"])[codes].astype(object)
+    label[3] = "M"  # wrong
+    kind = np.where(np.arange(40) % 2, "giant", "dwarf")
+    x[:, 4] += 0.6 * (np.arange(40) % 2)
+    odd = np.full(40, "", object)
+    odd[30] = "spectrum"
+    truth = np.array(["ROT", "M"])[codes]
+    columns = {"id": [str(k) for k in range(40)], "label": list(label), "true_label": list(truth),
+               "subtype": list(kind), "odd": list(odd)}  # fmt: skip
+    vectors = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    return vectors, Objects(pa.table(columns), {}), np.where(label == "ROT", 1, 0)
+
+
+def test_planted_mistakes_and_sub_types_are_found(space):
+    vectors, objects, codes = stars()
+    found = space.wrong_labels(vectors, codes, objects)
+    assert found["planted"] == 1 and found["precision"] == found["recall"] == 1.0
+    assert min(space.hidden_splits(vectors, objects).values()) > 0.7
+    assert 0.9 < space.neighbours(vectors, objects) <= 1.0
+
+
+def test_a_modality_of_another_star_disagrees(space):
+    vectors, objects, codes = stars()
+    other = vectors.copy()
+    other[30] = vectors[0]
+    told = space.odd_members({"a": vectors, "b": other}, codes, objects)
+    assert told["planted"] == 1 and told["auroc_disagreement"] == 1.0
+    plain = space.odd_members({"a": vectors, "b": other[:, :5]}, codes, objects)
+    assert "auroc_disagreement" not in plain and plain["recall"] == 1.0
+
+
+def test_unseen_classes_at_the_expected_centroid(space):
+    vectors, objects, codes = stars()
+    new = Objects(pa.table({"id": ["a", "b"], "true_label": ["ROT:", "ROT:"]}), {})
+    unseen = np.stack([vectors[0], vectors[39]])
+    told = space.expected_share(vectors, codes, ["M", "ROT"], unseen, new)
+    assert told == {"ROT:": 0.5}
+
+
+def test_means_over_seeds_keep_the_shape(space):
+    told = space.means([{"a": {"b": 1.0}, "c": [0.0, 2.0]}, {"a": {"b": 3.0}, "c": [0.0, 4.0]}])
+    assert told["a"]["b"]["mean"] == 2.0 and told["c"][1]["mean"] == 3.0
+
+
+def test_tables_gather_what_is_finished(tmp_path):
+    """Numbers made up for the test, of three seeds; one cell lacks a seed."""
+    scores = {"photo_sub10": {42: 0.5, 0: 0.6, 66: 0.4}, "photo_sub10_clip": {42: 0.7, 0: 0.7}}
+    for name, values in scores.items():
+        for seed, value in values.items():
+            folder = tmp_path / "runs" / "small" / f"{name}_{seed}"
+            folder.mkdir(parents=True)
+            told = {"model": {"accuracy": value, "macro_f1": value / 2}}
+            (folder / "summary.json").write_text(json.dumps(told))
+    line = [sys.executable, str(FOLDER / "run.py"), "tables", f"--runs={tmp_path / 'runs'}"]
+    done = subprocess.run(
+        [*line, f"--results={tmp_path}"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    row = json.loads((tmp_path / "labels.json").read_text())["photo"]["sub10"]["accuracy"]
+    assert row["nothing"]["mean"] == pytest.approx(0.5) and len(row["space"]["values"]) == 2
+    pair = row["paired"]["space over nothing"]
+    assert pair["seeds"] == 2 and pair["gain"] == pytest.approx(0.15)
+    assert (tmp_path / "labels.png").stat().st_size > 1000
