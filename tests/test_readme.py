@@ -70,7 +70,8 @@ def shrunk(words: list[str]) -> list[str]:
     if job in ("train_ztf", "transfer_bts", "learning_curve"):
         return [*words, *transient_words(job)]
     if "astrom3" in job or job == "explore":
-        return [*words, *objects_words(words[0].rpartition("/")[2].replace(".py", ""))]
+        few = ["--config.trials=1"] if job == "tune_astrom3" else []
+        return [*words, *objects_words(words[0].rpartition("/")[2].replace(".py", "")), *few]
     if job == "pretrain_macho":
         simulated = not any(word.startswith("--config.data.path") for word in words)
         return [*words, *SHRINK, *(["--config.data.simulate.stars=12"] if simulated else [])]

@@ -6,6 +6,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 from tiny import ROOT, config_of
+from tiny_objects import words
 
 from astro_jax.errors import UserError
 from astro_jax.main import main
@@ -15,13 +16,7 @@ from astro_jax.tune import best_trial, put, sampled
 pytestmark = pytest.mark.usefixtures("hastily")
 SPACE = (("rate", 1e-5, 1e-2, "log"), ("b1", 0.7, 0.99, "linear"))
 TUNE = f"--config={ROOT}/configs/tune_astrom3.py:meta"
-SMALL = [
-    "--config.data.simulate.stars=60",
-    "--config.data.wavelengths=(3850.0,9000.0,9.0)",
-    "--config.fit.batch_size=8",
-    "--config.fit.steps=2",
-    "--config.fit.eval_every=2",
-]
+SMALL = words("tune_astrom3:meta")
 
 
 def pretend(count):

@@ -15,6 +15,9 @@ def words(name: str, steps: int = 2) -> list[str]:
     stem, _, variant = name.partition(":")
     if stem == "explore":
         return [*COMMON[:2], "--config.queries=2", "--config.k=3"]
+    if stem == "tune_astrom3":
+        fit = {"batch_size": 8, "steps": steps, "eval_every": steps}
+        return [*COMMON[:2], *(f"--config.fit.{k}={v}" for k, v in fit.items())]
     mode = variant.partition("_")[0]
     if stem.startswith("classify"):
         places = {"photo": ["encoder"], "all": ["encoder.towers.photometry"]}.get(mode, [])
