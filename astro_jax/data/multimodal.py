@@ -14,11 +14,41 @@ import pyarrow as pa
 from astro_jax.data.curves import flat_index
 from astro_jax.errors import UserError, suggest
 
+FLAT = ("values", "mask")  # the arrays of a record
 VARYING = ("time", "flux", "error")  # the channels of a series that differ from slot to slot
 
 
+class Listed:
+    """What light curves and spectra share: those of object k are `offsets[k]:offsets[k + 1]`.
+
+    `values`, and `mask` where there is one, are flat: a row an observation, or a spectrum.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Rows of each object, [N]: observations, or spectra."""
+        return np.diff(self.offsets)
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which objects have any, [N] bool."""
+        return self.lengths > 0
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return the objects `rows` (indices), in that order."""
+        index, offsets = flat_index(self.offsets, rows)
+        flat = {name: getattr(self, name)[index] for name in FLAT if hasattr(self, name)}
+        return replace(self, **flat, offsets=offsets)
+
+
 @dataclass(frozen=True)
-class Series:
+class Series(Listed):
     """One light curve an object; object k is the slice `offsets[k]:offsets[k + 1]`, maybe empty.
 
     channels: C names, `VARYING` first: the others are constants of the object
@@ -29,24 +59,6 @@ class Series:
     values: np.ndarray
     offsets: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Observations of each object, [N]."""
-        return np.diff(self.offsets)
-
-    @property
-    def present(self) -> np.ndarray:
-        """Which objects have a light curve, [N] bool."""
-        return self.lengths > 0
-
-    def take(self, rows: np.ndarray) -> Self:
-        """Return the objects `rows` (indices), in that order."""
-        index, offsets = flat_index(self.offsets, rows)
-        return replace(self, values=self.values[index], offsets=offsets)
-
     def constants(self, channel: str) -> np.ndarray:
         """Return a channel that does not vary, [N] float32; NaN where there is no light curve."""
         column = place(self.channels, channel)
@@ -56,7 +68,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Spectra:
+class Spectra(Listed):
     """Spectra on one grid; those of object k are `offsets[k]:offsets[k + 1]`, the best first.
 
     channels: C names; grid: [S] Angstrom; values: [R, S, C] float32; mask: [R, S] bool, True =
@@ -68,24 +80,6 @@ class Spectra:
     values: np.ndarray
     mask: np.ndarray
     offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Spectra of each object, [N]."""
-        return np.diff(self.offsets)
-
-    @property
-    def present(self) -> np.ndarray:
-        """Which objects have a spectrum, [N] bool."""
-        return self.lengths > 0
-
-    def take(self, rows: np.ndarray) -> Self:
-        """Return the objects `rows` (indices), in that order."""
-        index, offsets = flat_index(self.offsets, rows)
-        return replace(self, values=self.values[index], mask=self.mask[index], offsets=offsets)
 
 
 @dataclass(frozen=True)
@@ -188,13 +182,10 @@ def hide(objects: Objects, name: str, keep: np.ndarray) -> Objects:
     if isinstance(part, Features):
         hidden = replace(part, mask=part.mask & keep[:, None])
         return objects.with_parts(**{name: hidden})
-    lengths = np.where(keep, part.lengths, 0)
     rows = np.repeat(keep, part.lengths)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    changes = {"values": part.values[rows], "offsets": offsets}
-    if isinstance(part, Spectra):
-        changes["mask"] = part.mask[rows]
-    return objects.with_parts(**{name: replace(part, **changes)})
+    offsets = np.concatenate([[0], np.cumsum(np.where(keep, part.lengths, 0))]).astype(np.int64)
+    flat = {field: getattr(part, field)[rows] for field in FLAT if hasattr(part, field)}
+    return objects.with_parts(**{name: replace(part, **flat, offsets=offsets)})
 
 
 def join(parts: Sequence[Objects]) -> Objects:
@@ -207,7 +198,7 @@ def join(parts: Sequence[Objects]) -> Objects:
         fields = vars(first)
         changes = {
             key: np.concatenate([getattr(p, key) for p in all_parts])
-            for key in ("values", "mask")
+            for key in FLAT
             if key in fields
         }
         if "offsets" in fields:
