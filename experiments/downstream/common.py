@@ -81,7 +81,8 @@ def fill(name: str, cells: Iterable[tuple], measure: Callable[..., dict[str, Any
         if time.monotonic() - START > 60 * FLAGS.minutes:
             break
         records.append({"cell": cell, **measure(*cell)})
-        write(name, {"wanted": len(cells), "done": len(records), "cells": records})
+        ready = sum(record["cell"] in cells for record in records)
+        write(name, {"wanted": len(cells), "done": ready, "cells": records})
         print(name, records[-1], flush=True)
     return records
 
