@@ -1,6 +1,7 @@
 """Transfer of transient classification: what it is worth on real and simulated surveys.
 
     python experiments/transients/run.py [bases curve goal zero_shot ...] [--runs=FOLDER]
+    python experiments/transients/run.py curve --curves=ztf_yse,ztf_lsst
 
 Parts, each resumable: `bases` trains a base on each of simulated ZTF, YSE, LSST-and-both, and on
 SNPCC; `curve` measures the learning curves; `goal` trains with 60 and with all labels of YSE, five
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import app, logging
+from absl import app, flags, logging
 from common import FLAGS, HERE, SHARED, YSE, base, run, write
 from real import zero_shot
 from yse import goal, outliers, redshift
@@ -47,10 +48,15 @@ CURVES = {
 SAME_TARGET = ("snpcc_yse", "surveys_yse", "yse_yse")  # their direct fits are those of ztf_yse
 
 
+flags.DEFINE_list("curves", list(CURVES), "the learning curves that `curve` measures")
+
+
 def curve() -> None:
-    """Measure all learning curves; write curves.json."""
-    told = {}
-    for name, (variant, start, changes) in CURVES.items():
+    """Measure the learning curves of --curves; put them into curves.json."""
+    path = HERE / "curves.json"
+    told = json.loads(path.read_text()) if path.exists() else {}
+    for name in FLAGS.curves:
+        variant, start, changes = CURVES[name]
         init = base(start)
         changes = dict(changes)
         if variant != "ztf_lsst":
