@@ -109,11 +109,13 @@ def plot(results: list[dict]) -> None:
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     for axis, budget in zip(figure.subplots(1, len(BUDGETS), sharey=True), BUDGETS, strict=True):
+        seen: set[str] = set()
         for k, result in enumerate(results):
             scores = result["macro_f1"][str(budget)]
             for j, (model, values) in enumerate(scores.items()):
                 mean, low, _ = over_seeds(values)
-                label = model if k == 0 else None
+                label = None if model in seen else model
+                seen.add(model)
                 at = k + 0.09 * (j - len(scores) / 2)
                 axis.errorbar(at, mean, mean - low, fmt="o", ms=4, color=f"C{j}", label=label)
         axis.set_xticks(range(len(results)), [r["survey"] for r in results])
