@@ -48,6 +48,13 @@ def hasty() -> Iterator[None]:
         jax.config.update("jax_disable_most_optimizations", False)
 
 
+def ended(folder: Path, *words: str) -> Path:
+    """Run a command line hastily with the workdir `folder / "run"`; return that once it is done."""
+    with hasty():
+        assert main(["main", *words, f"--workdir={folder / 'run'}"]) == 0
+    return folder / "run"
+
+
 @pytest.fixture(scope="module")
 def hastily() -> Iterator[None]:
     """Compile as in `hasty` in the tests of a module."""
@@ -58,10 +65,7 @@ def hastily() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """Return the folder of a tiny run that has ended."""
-    workdir = tmp_path_factory.mktemp("finished") / "tiny"
-    with hasty():
-        assert main(["main", PRETRAIN, f"--workdir={workdir}", *TINY]) == 0
-    return workdir
+    return ended(tmp_path_factory.mktemp("finished"), PRETRAIN, *TINY)
 
 
 @pytest.fixture(scope="session")
@@ -82,19 +86,13 @@ def classify_words(labelled, finished) -> list[str]:
 @pytest.fixture(scope="session")
 def classified(classify_words, tmp_path_factory) -> Path:
     """Return the folder of a tiny classifier that has ended."""
-    workdir = tmp_path_factory.mktemp("classified") / "run"
-    with hasty():
-        assert main(["main", *classify_words, f"--workdir={workdir}"]) == 0
-    return workdir
+    return ended(tmp_path_factory.mktemp("classified"), *classify_words)
 
 
 @pytest.fixture(scope="session")
 def transient_base(tmp_path_factory) -> Path:
     """Return the folder of a tiny classifier of simulated transients."""
-    workdir = tmp_path_factory.mktemp("transient_base") / "run"
-    with hasty():
-        assert main(["main", *BASE, f"--workdir={workdir}"]) == 0
-    return workdir
+    return ended(tmp_path_factory.mktemp("transient_base"), *BASE)
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +113,4 @@ def transfer_words(transient_base, transient_file) -> list[str]:
 @pytest.fixture(scope="session")
 def transferred(transfer_words, tmp_path_factory) -> Path:
     """Return the folder of a tiny transfer with 40 labels."""
-    workdir = tmp_path_factory.mktemp("transferred") / "run"
-    with hasty():
-        assert main(["main", *transfer_words, f"--workdir={workdir}"]) == 0
-    return workdir
+    return ended(tmp_path_factory.mktemp("transferred"), *transfer_words)
