@@ -19,6 +19,7 @@ LEAST = {
     "batch_size": 1,
     "window": 2,
     "micro_batch": 0,
+    "steps_at_once": 0,
     "log_every": 1,
     "eval_every": 1,
     "eval_windows": 0,
@@ -49,6 +50,8 @@ FRACTIONS = (
 )
 CHOICES = {
     "mode": MODES,
+    "resident": ("auto", "yes", "no"),
+    "dtype": ("float32", "bfloat16"),
     "objective.loss": tuple(LOSSES),
     "data.noise_cut": ("", "all", "any"),
 }

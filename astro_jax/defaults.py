@@ -23,6 +23,9 @@ def training(job: str, **changes: Any) -> ConfigDict:
             "dry_run": False,
             "mode": "jit",  # jit, pmap, sharded
             "micro_batch": 0,  # rows at once in a device; 0: 16 on CPU, all elsewhere
+            "dtype": "float32",  # of activations; bfloat16 on an accelerator
+            "resident": "auto",  # data on the device: yes, no, auto (no CPU, and they fit)
+            "steps_at_once": 0,  # with data on the device; 0: up to 20, as the stops allow
             "log_every": 10,
             "eval_every": 40,
             "eval_windows": 256,  # evenly spaced over the validation windows; 0 = all

@@ -16,10 +16,12 @@ from astro_jax.data.pieces import ahead, survey_pieces
 from astro_jax.data.source import announce
 from astro_jax.errors import UserError
 from astro_jax.infer import encode, mean_vectors
+from astro_jax.nn.precision import with_dtype
 from astro_jax.weights import Run, load
 from astro_jax.workdir import check_output
 
 POOLING = ("mean", "none")
+TYPES = ("float32", "bfloat16")
 AT_ONCE = {"mean": 4096, "none": 500}  # curves: 500 have about 0.2 GB of vectors an observation
 
 
@@ -33,10 +35,13 @@ def run(config: ConfigDict, workdir: Path) -> int:
         raise UserError("embed needs --config.init=RUN and --config.output=FILE.parquet")
     if config.pooling not in POOLING:
         raise UserError(f"config.pooling '{config.pooling}' is unknown; give mean or none")
+    if config.get("dtype", "float32") not in TYPES:
+        raise UserError(f"config.dtype '{config.dtype}' is unknown; give float32 or bfloat16")
     if config.batch_size < 0:
         raise UserError(f"config.batch_size={config.batch_size} must be at least 0 (0: by itself)")
     check_output(Path(config.output))
     trained = load(config.init, config.step)
+    trained = trained._replace(model=with_dtype(trained.model, config.get("dtype", "float32")))
     print(announce(config), flush=True)
     accounts: list[Ledger] = []
     rows = write_parquet(embed_pieces(trained, config, accounts), Path(config.output))

@@ -6,6 +6,9 @@ Exit codes: 0 done, 1 a mistake in what was given (one line on stderr), 75 stopp
 the state saved: the same command goes on.
 """
 
+import hashlib
+import os
+import platform
 import re
 import signal
 import sys
@@ -29,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
         return 0 if len(argv) > 1 else 1
     try:
         with terminable():
+            keep_compiled()  # before anything imports jax
             config, workdir = parse(argv)
             from astro_jax.spec import resolve  # after the flags: --help must be quick
 
@@ -42,6 +46,27 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("stopped by a signal; the same command goes on from there", file=sys.stderr)
         return STOPPED
+
+
+def keep_compiled() -> None:
+    """Keep compiled programs for later processes, unless the environment says where or not at all.
+
+    In the cache folder ($ASTRO_JAX_CACHE, else ~/.cache/astro_jax), apart by processor: a program
+    compiled for one may not run on another.
+    """
+    from astro_jax.fetch import cache_folder
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    kind = next((line for line in lines if line.startswith("flags")), platform.processor())
+    name = hashlib.blake2b(kind.encode(), digest_size=6).hexdigest()
+    try:
+        folder = cache_folder() / "compiled" / name
+    except RuntimeError:  # a user without a home
+        return
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
 
 
 @contextmanager

@@ -26,7 +26,13 @@ class Compiled(NamedTuple):
 
 
 def compile_steps(
-    objective: Objective, optimizer: Any, batch_size: int, mode: str = "jit", micro_batch: int = 0
+    objective: Objective,
+    optimizer: Any,
+    batch_size: int,
+    mode: str = "jit",
+    micro_batch: int = 0,
+    draw: Callable | None = None,
+    at_once: int = 1,
 ) -> Compiled:
     """Compile the train and the evaluation step.
 
@@ -34,6 +40,8 @@ def compile_steps(
         with one program a device.  The result is the same in all three.
     micro_batch: rows of a device that go through the network at once; 0 chooses: 16 on CPU
         (the activations stay in the cache), all of them elsewhere.
+    draw: of a data set on the device (`data.resident`): the train step then takes {"data", "at"}
+        instead of a batch, takes `at_once` steps, and returns the metrics of each, [at_once]
     """
     if mode not in MODES:
         raise UserError(f"config.mode '{mode}' is unknown{suggest(mode, MODES)}")
@@ -45,7 +53,20 @@ def compile_steps(
     axis = AXIS if mode == "pmap" else None
     train = partial(train_step, objective=objective, optimizer=optimizer, chunks=chunks, axis=axis)
     evaluate = partial(eval_step, objective=objective, chunks=chunks, axis=axis)
-    return {"jit": _jit, "sharded": _sharded, "pmap": _pmap}[mode](train, evaluate)
+    if mode == "pmap":
+        return _pmap(train, evaluate)
+    return {"jit": _jit, "sharded": _sharded}[mode](train, evaluate, draw, at_once)
+
+
+def drawn_steps(
+    state: Any, source: Any, key: jax.Array, *, train: Callable, draw: Callable, at_once: int
+) -> tuple[Any, Any]:
+    """Take `at_once` steps, each on the batch that it draws; return the metrics of all."""
+
+    def step(state: Any, k: jax.Array) -> tuple[Any, Any]:
+        return train(state, draw(source["data"], source["at"], k), key)
+
+    return jax.lax.scan(step, state, jax.numpy.arange(at_once))
 
 
 def on_cpu() -> bool:
@@ -58,21 +79,29 @@ def largest_divisor(number: int, limit: int) -> int:
     return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)
 
 
-def _jit(train: Callable, evaluate: Callable) -> Compiled:
+def _jit(train: Callable, evaluate: Callable, draw: Callable | None, at_once: int) -> Compiled:
+    if draw is not None:
+        train = partial(drawn_steps, train=train, draw=draw, at_once=at_once)
     return Compiled(
         jax.jit(train, donate_argnums=0), jax.jit(evaluate), jax.device_put, jax.device_put, _same
     )
 
 
-def _sharded(train: Callable, evaluate: Callable) -> Compiled:
+def _sharded(train: Callable, evaluate: Callable, draw: Callable | None, at_once: int) -> Compiled:
     mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_row = NamedSharding(mesh, PartitionSpec(AXIS))
+    if draw is not None:
+
+        def split(*arguments: Any) -> Any:
+            return jax.lax.with_sharding_constraint(draw(*arguments), by_row)
+
+        train = partial(drawn_steps, train=train, draw=split, at_once=at_once)
     return Compiled(
         jax.jit(
             train,
             donate_argnums=0,
-            in_shardings=(everywhere, by_row, everywhere),
+            in_shardings=(everywhere, everywhere if draw else by_row, everywhere),
             out_shardings=everywhere,
         ),
         jax.jit(evaluate, in_shardings=(everywhere, by_row, everywhere), out_shardings=everywhere),

@@ -154,7 +154,8 @@ def _example(trained: Run, curve: np.ndarray, name: str, seed: int) -> dict[str,
 
 def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS, params: Any = None) -> str:
     """Return parameters, FLOPs a step, memory and rate, from a compiled step; write nothing."""
-    system = assemble(config, parts.train, params, feed)
+    fed = ConfigDict({**config, "resident": "no"})
+    system = assemble(fed, parts.train, params, feed)
     state = system.steps.place_state(system.fresh)
     batch = system.steps.place_batch(system.batches(0))
     lowered = system.steps.train.lower(state, batch, system.key).compile()
@@ -178,7 +179,7 @@ def estimate(config: ConfigDict, parts: Parts, feed: Feed = WINDOWS, params: Any
 def flops(config: ConfigDict, curves: Any, feed: Feed = WINDOWS, params: Any = None) -> float:
     """Return the FLOPs of a train step, as the compiler counts them with the batch in one piece."""
     whole = ConfigDict(config)
-    whole.micro_batch, whole.mode = config.batch_size, "jit"
+    whole.micro_batch, whole.mode, whole.resident = config.batch_size, "jit", "no"
     system = assemble(whole, curves, params, feed)
     lowered = system.steps.train.lower(system.fresh, system.batches(0), system.key)
     return float(lowered.cost_analysis()["flops"])

@@ -38,9 +38,9 @@ class Summary:
         )
         self._shown: dict[str, str] = {}
 
-    def advance(self) -> None:
-        """Move the progress bar on by one step."""
-        self._bar.update(1)
+    def advance(self, count: int = 1) -> None:
+        """Move the progress bar on by some steps."""
+        self._bar.update(count)
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Record the metrics of a split at a step."""

@@ -18,24 +18,33 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint, optim
 from astro_jax.control import Control, choose, exhausted, observe, plateau
 from astro_jax.data.pipeline import WINDOWS, Feed, train_iterator
+from astro_jax.data.resident import Resident, fits
 from astro_jax.errors import UserError
-from astro_jax.parallel import Compiled, compile_steps
+from astro_jax.nn.precision import with_dtype
+from astro_jax.parallel import Compiled, compile_steps, largest_divisor, on_cpu
 from astro_jax.spec import build
 from astro_jax.step import TrainState, init_state
 from astro_jax.summary import Summary
 from astro_jax.weights import initial_params
 
+MOST_AT_ONCE = 20  # steps: a dispatch is then far below a step, and a signal still ends soon
 EVAL_STREAM = 2**31  # probes of evaluation are drawn as if at this step: never those of training
 
 
 class System(NamedTuple):
-    """All that a config describes, built."""
+    """All that a config describes, built.
+
+    resident: the data on the device, None where batches come from the host; at_once: the steps
+    that one call of `steps.train` takes
+    """
 
     model: Any
     steps: Compiled
     fresh: TrainState
     batches: Callable[[int], dict]
     key: jax.Array
+    resident: Resident | None = None
+    at_once: int = 1
 
 
 class Outcome(NamedTuple):
@@ -52,16 +61,62 @@ def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WIN
     data: the curves to train on, of the kind that `feed` makes batches of
     params: what training starts from, instead of `config.init` or the seed.
     """
-    model = build(config.model)
+    model = with_dtype(build(config.model), config.get("dtype", "float32"))
     objective = build(config.objective, apply=_trainable(model.apply, config.optimizer.rules))
     optimizer = optim.adam(**_optimizer_arguments(config))
     if config.get("plateau"):
         optimizer = optax.chain(optimizer, optim.scale_by_evaluation())
-    steps = compile_steps(objective, optimizer, config.batch_size, config.mode, config.micro_batch)
+    resident = feed.resident(config, data) if is_resident(config, data, feed) else None
+    at_once = steps_at_once(config) if resident else 1
+    layout = config.batch_size, config.mode, config.micro_batch
+    draw = resident.draw if resident else None
+    steps = compile_steps(objective, optimizer, *layout, draw, at_once)
     batches = feed.train(config, data)
     example = jax.tree.map(lambda x: x[:1], batches(0))
     params = initial_params(config, model, example, params)
-    return System(model, steps, init_state(params, optimizer), batches, jax.random.key(config.seed))
+    state, key = init_state(params, optimizer), jax.random.key(config.seed)
+    return System(model, steps, state, batches, key, resident, at_once)
+
+
+def is_resident(config: ConfigDict, data: Any, feed: Feed) -> bool:
+    """Say whether the data are to live on the device, by `config.resident`.
+
+    "auto": where it is no CPU and they take less than half of its memory.
+    Raises UserError where they are asked to and cannot.
+    """
+    wanted = config.get("resident", "no")
+    possible = feed.resident is not None and config.mode != "pmap"
+    if wanted == "yes" and not possible:
+        raise UserError(
+            "config.resident=yes needs light curves of one band and mode jit or sharded; leave it "
+            "at auto"
+        )
+    return wanted == "yes" or (wanted == "auto" and possible and not on_cpu() and fits(data))
+
+
+def steps_at_once(config: ConfigDict) -> int:
+    """Return `config.steps_at_once`; 0: the largest number up to 20 that meets all stops.
+
+    Raises UserError where an evaluation, a log or the end would fall between two stops.
+    """
+    stops = math.gcd(config.log_every, config.eval_every, config.steps)
+    asked = config.get("steps_at_once", 0)
+    if asked and stops % asked:
+        raise UserError(
+            f"config.steps_at_once={asked} must divide config.log_every, config.eval_every and "
+            f"config.steps: give a divisor of {stops}"
+        )
+    return asked or largest_divisor(stops, MOST_AT_ONCE)
+
+
+def placed_batches(system: System, config: ConfigDict, start: int) -> Iterator[Any]:
+    """Iterate over what `steps.train` takes from step `start` on, on the device."""
+    if system.resident is None:
+        fed = train_iterator(system.batches, start, config.steps, config.data.workers)
+        return map(system.steps.place_batch, fed)
+    data = system.steps.place_state(system.resident.arrays)  # a copy on every device
+    steps = range(start, config.steps, system.at_once)
+    return ({"data": data, "at": system.resident.cursor(step)} for step in steps)
 
 
 def _trainable(apply: Callable, rules: optim.Rules) -> Callable:
@@ -99,10 +154,10 @@ def train(
     state, control = checkpoint.resume(_last(workdir), system.fresh)
     start = int(state.step)
     state = system.steps.place_state(state)
-    batches = train_iterator(system.batches, start, config.steps, config.data.workers)
+    batches = placed_batches(system, config, start)
     with stop_on_signal() as stop, closing(Summary(workdir, start, config.steps)) as summary:
         log = Log(summary, config, _last(workdir))
-        for step in range(start, config.steps + 1):
+        for step in range(start, config.steps + 1, system.at_once):
             final = step == config.steps
             if (final or (step and step % config.eval_every == 0)) and step != control.last_step:
                 log.check()
@@ -123,9 +178,8 @@ def train(
                 log.saved()
             if done or stop.is_set():
                 break
-            batch = system.steps.place_batch(next(batches))
-            state, metrics = system.steps.train(state, batch, system.key)
-            log.step(step + 1, metrics)
+            state, metrics = system.steps.train(state, next(batches), system.key)
+            log.step(step + system.at_once, metrics, system.at_once)
     return Outcome(system.steps.fetch(state), control, not done)
 
 
@@ -165,7 +219,7 @@ class Log:
 
     def __init__(self, summary: Summary, config: ConfigDict, last: Path):
         self._summary, self._config, self._last = summary, config, last
-        self._pending: list[tuple[int, Any]] = []
+        self._pending: list[tuple[int, Any, int]] = []
         self._logged_at = time.monotonic()
         self.saved()
 
@@ -177,27 +231,34 @@ class Log:
         """Say whether the last checkpoint is `config.checkpoint_seconds` old."""
         return time.monotonic() - self._saved_at >= self._config.checkpoint_seconds
 
-    def step(self, step: int, metrics: Any) -> None:
-        """Take the metrics of a step; write them where it is the turn."""
-        self._pending.append((step, metrics))
-        self._summary.advance()
+    def step(self, step: int, metrics: Any, count: int = 1) -> None:
+        """Take the metrics of the `count` steps up to `step`; write those of the last interval.
+
+        What is read now was computed an interval ago: the device never waits for the host.
+        """
+        self._pending.append((step, metrics, count))
+        self._summary.advance(count)
         if step % self._config.log_every:
             return
-        self._summary.write(step, "train", self.check())
+        self.check(step - self._config.log_every)
         now = time.monotonic()
         rows = self._config.log_every * self._config.batch_size
         self._summary.rate(step, rows / (now - self._logged_at))
         self._logged_at = now
 
-    def check(self) -> dict[str, float]:
-        """Return the newest metrics; raise UserError if a step since the last check went wrong."""
-        values: dict[str, float] = {}
-        for step, metrics in self._pending:
-            values = to_floats(metrics)
-            for name in ("loss", "gradient_norm"):
-                require_finite(name, values[name], step, self._last)
-        self._pending.clear()
-        return values
+    def check(self, until: float = math.inf) -> None:
+        """Read the metrics up to a step, and write those of whose turn it is.
+
+        Raises UserError if a step went wrong.
+        """
+        while self._pending and self._pending[0][0] <= until:
+            last, metrics, count = self._pending.pop(0)
+            for k in range(count):
+                step, values = last - count + 1 + k, to_floats(metrics, k)
+                for name in ("loss", "gradient_norm"):
+                    require_finite(name, values[name], step, self._last)
+                if step % self._config.log_every == 0:
+                    self._summary.write(step, "train", values)
 
 
 def require_finite(name: str, value: float, step: int, last: Path) -> None:
@@ -224,9 +285,9 @@ def evaluate(system: System, state: Any, batches: Iterable[dict]) -> dict[str, f
     return to_floats(sums)
 
 
-def to_floats(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the value of each metric as a float (under pmap every device holds the same)."""
-    return {name: float(np.ravel(np.asarray(mean.value))[0]) for name, mean in metrics.items()}
+def to_floats(metrics: Mapping[str, Any], k: int = 0) -> dict[str, float]:
+    """Return the k-th value of each metric as a float (under pmap every device holds the same)."""
+    return {name: float(np.ravel(np.asarray(mean.value))[k]) for name, mean in metrics.items()}
 
 
 @contextmanager

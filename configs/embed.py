@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
             "step": "best",  # of a run folder: best or last
             "output": "",
             "pooling": "mean",  # mean over observations, or none: a vector an observation
+            "dtype": "float32",  # of activations; bfloat16 on an accelerator
             "batch_size": 0,  # windows at once; 0: 16 on CPU, 1024 elsewhere
             "data": defaults.source(stars=100),
         }

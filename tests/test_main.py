@@ -13,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 from tiny import PRETRAIN, ROOT, TINY, call, start
 
-from astro_jax.main import default_workdir, main
+from astro_jax.main import default_workdir, keep_compiled, main
 from astro_jax.summary import read_metrics
 from astro_jax.workdir import locked
 
@@ -309,3 +309,14 @@ def test_main_leaves_signal_handlers_as_they_were(capsys):
     assert run_main(PRETRAIN, "--config.stepz=3") == 1
     assert signal.getsignal(signal.SIGTERM) is before
     assert multiprocessing.active_children() == []
+
+
+def test_compiled_programs_are_kept_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("ASTRO_JAX_CACHE", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    keep_compiled()
+    folder = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert folder.parent == tmp_path / "compiled"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    keep_compiled()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"

@@ -10,7 +10,11 @@ import sys
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+from tiny import toy_curves
 
+from astro_jax.data.curves import from_arrays
+from astro_jax.data.resident import window_resident
 from astro_jax.errors import UserError
 from astro_jax.models.astromer import Paper
 from astro_jax.objectives.reconstruction import reconstruction
@@ -57,6 +61,22 @@ def train(mode, micro_batch):
     return result
 
 
+def train_resident(mode):
+    """Return parameters and metrics after steps on windows that are drawn on the devices."""
+    curves = from_arrays(toy_curves(ROWS + 5, 40))
+    config = ConfigDict({"seed": 3, "batch_size": ROWS, "window": LENGTH})
+    resident = window_resident(config, curves)
+    objective, optimizer = reconstruction(MODEL.apply), adam(constant(1e-3), eps=1e-3)
+    steps = compile_steps(objective, optimizer, ROWS, mode, 8, resident.draw, STEPS)
+    params = jax.jit(MODEL.init)(jax.random.key(0), make_batch(0))["params"]
+    state = steps.place_state(init_state(params, optimizer))
+    source = {"data": steps.place_state(resident.arrays), "at": resident.cursor(0)}
+    state, metrics = steps.train(state, source, jax.random.key(1))
+    tree = {"params": state.params, "valid": metrics}
+    leaves = jax.tree_util.tree_leaves_with_path(steps.fetch(tree))
+    return {path_name(path): np.asarray(leaf) for path, leaf in leaves}
+
+
 def assert_same(ours, theirs):
     assert set(ours) == set(theirs)
     assert "valid/rmse_hidden/total" in ours
@@ -92,6 +112,12 @@ def test_modes_agree(whole, on_four_devices, run):
     assert_same(on_four_devices[run], whole)
 
 
+def test_windows_drawn_on_many_devices_are_those_of_one(on_four_devices):
+    whole = train_resident("jit")
+    assert whole["valid/loss/total"].shape == (STEPS,)
+    assert_same(on_four_devices["resident"], whole)
+
+
 def test_batches_must_divide_among_devices(on_four_devices):
     assert str(on_four_devices["refused"]["message"]).endswith("30 is not a multiple of 4 devices")
 
@@ -110,6 +136,7 @@ def main(folder):
     assert set(MODES) == {"jit", "pmap", "sharded"}
     for mode, micro_batch in [("sharded", 8), ("sharded", 2), ("pmap", 2)]:
         np.savez(f"{folder}/{mode}-{micro_batch}.npz", **train(mode, micro_batch))
+    np.savez(f"{folder}/resident.npz", **train_resident("sharded"))
     try:
         compile_steps(reconstruction(MODEL.apply), adam(constant(1e-3)), 30, "pmap")
     except UserError as error:

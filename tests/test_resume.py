@@ -127,7 +127,7 @@ def test_eight_kills_change_no_bit(tmp_path, uninterrupted, compiled):
 
 def test_another_worker_count_changes_no_bit(tmp_path, uninterrupted, compiled):
     workdir = tmp_path / "workers"
-    assert killed_after(0.5, [], workdir, compiled) == -signal.SIGKILL
+    assert killed_after(1, 0.2, [], workdir, compiled) == -signal.SIGKILL
     assert lines(workdir) < STEPS
     told = call(
         [PRETRAIN, f"--workdir={workdir}", *OFTEN, "--config.data.workers=2"], tmp_path, compiled

@@ -11,18 +11,30 @@ import pytest
 from tiny import ROOT, toy_curves
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.pipeline import window_valid
+from astro_jax.data.pipeline import WINDOWS, window_valid
 from astro_jax.errors import UserError
+from astro_jax.models.astromer import Paper
+from astro_jax.optim import constant
+from astro_jax.spec import spec
 from astro_jax.step import Mean
 from astro_jax.summary import read_metrics
-from astro_jax.train import Log, assemble, evaluate, require_finite, stop_on_signal, train
+from astro_jax.train import (
+    Log,
+    assemble,
+    evaluate,
+    is_resident,
+    require_finite,
+    steps_at_once,
+    stop_on_signal,
+    train,
+)
 
 
 @pytest.fixture
 def config():
-    spec = importlib.util.spec_from_file_location("c", ROOT / "configs" / "pretrain_macho.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    where = importlib.util.spec_from_file_location("c", ROOT / "configs" / "pretrain_macho.py")
+    module = importlib.util.module_from_spec(where)
+    where.loader.exec_module(module)
     found = module.get_config()
     found.model.update(width=16, heads=2, ffn=16, blocks=1)
     found.update(batch_size=8, window=32, steps=3, eval_every=3, eval_windows=0, log_every=1)
@@ -67,7 +79,7 @@ def test_what_is_not_finite_is_named_with_its_step(tmp_path):
 
 def test_every_step_is_checked_not_only_those_that_are_logged(config, tmp_path):
     class Silent:
-        def advance(self):
+        def advance(self, count):
             pass
 
     config.log_every = 10
@@ -99,3 +111,87 @@ def test_outside_the_main_thread_there_are_no_handlers():
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def last_metrics(workdir):
+    rows = read_metrics(workdir / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if k != "split"} for row in rows]
+
+
+@pytest.fixture
+def small(config, tmp_path):
+    """Return the config with a network that compiles soon, and make the folders of two runs."""
+    config.model = spec(Paper, width=16, heads=2, ffn=16, blocks=1)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    return config
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_data_on_the_device_train_the_same_network(small, tmp_path, at_once):
+    config = small
+    curves, valid = from_arrays(toy_curves(7, 50)), from_arrays(toy_curves(5, 30, seed=1))
+    config.update(steps=4, eval_every=4, log_every=2)
+    train(config, curves, valid, tmp_path / "one")
+    config.update(resident="yes", steps_at_once=at_once)
+    train(config, curves, valid, tmp_path / "other")
+    host, device = (last_metrics(tmp_path / name) for name in ("one", "other"))
+    assert [row["step"] for row in host] == [row["step"] for row in device] == [2, 4, 4]
+    for a, b in zip(host, device, strict=True):  # times differ by a rounding of float32
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_with_data_on_the_device_resume_is_exact(small, tmp_path):
+    config = small
+    curves, valid = from_arrays(toy_curves(7, 50)), from_arrays(toy_curves(5, 30, seed=1))
+    config.update(resident="yes", steps=8, eval_every=2, log_every=2, steps_at_once=2)
+    config.optimizer.schedule = spec(constant, rate=1e-3)
+    whole = train(config, curves, valid, tmp_path / "one").state
+    config.steps = 4
+    train(config, curves, valid, tmp_path / "other")
+    config.steps = 8
+    parts = train(config, curves, valid, tmp_path / "other").state
+    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+    assert last_metrics(tmp_path / "one") == last_metrics(tmp_path / "other")
+
+
+def test_steps_at_once_must_meet_the_stops(config):
+    config.update(steps=40, eval_every=20, log_every=10)
+    assert steps_at_once(config) == 10
+    config.update(steps=400, eval_every=200, log_every=100)
+    assert steps_at_once(config) == 20
+    config.steps_at_once = 7
+    with pytest.raises(UserError, match="steps_at_once=7 must divide.* a divisor of 100"):
+        steps_at_once(config)
+
+
+def test_where_data_cannot_live_on_the_device(config):
+    curves = from_arrays(toy_curves(8, 40))
+    assert not is_resident(config, curves, WINDOWS)  # a CPU: auto means no
+    config.update(resident="yes", mode="pmap")
+    with pytest.raises(UserError, match="mode jit or sharded"):
+        assemble(config, curves)
+
+
+def test_metrics_are_read_an_interval_late_and_all_before_a_save(config, tmp_path):
+    class Written:
+        rows: list = []
+
+        def advance(self, count):
+            pass
+
+        def rate(self, step, value):
+            pass
+
+        def write(self, step, split, metrics):
+            self.rows.append(step)
+
+    config.log_every = 2
+    log = Log(Written(), config, tmp_path)
+    stacked = {name: Mean(np.ones(2), np.ones(2)) for name in ("loss", "gradient_norm")}
+    log.step(2, stacked, 2)
+    assert Written.rows == []
+    log.step(4, stacked, 2)
+    assert Written.rows == [2]
+    log.check()
+    assert Written.rows == [2, 4]

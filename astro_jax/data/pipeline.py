@@ -17,6 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
+from astro_jax.data.resident import Resident, window_resident
 from astro_jax.data.sampling import cursor, draw_curves, draw_starts
 from astro_jax.data.windows import Windows, consecutive_windows, gather_windows
 
@@ -27,11 +28,13 @@ class Feed(NamedTuple):
     """How a kind of data comes to the loop as batches; `config` is that of the training.
 
     train(config, data) -> the map step -> batch, picklable; valid(config, data) -> an iterator over
-    the batches of an evaluation, the same ones at each call.
+    the batches of an evaluation, the same ones at each call; resident(config, data) -> the same
+    batches as `train`, drawn on the device, where the kind of data knows how.
     """
 
     train: Callable[[ConfigDict, Any], Callable[[int], dict]]
     valid: Callable[[ConfigDict, Any], Iterator[dict]]
+    resident: Callable[[ConfigDict, Any], Resident] | None = None
 
 
 class TrainBatches(NamedTuple):
@@ -153,4 +156,4 @@ def window_valid(config: ConfigDict, curves: Curves) -> Iterator[dict]:
     return eval_batches(curves, windows, config.batch_size, config.window)
 
 
-WINDOWS = Feed(window_train, window_valid)
+WINDOWS = Feed(window_train, window_valid, window_resident)

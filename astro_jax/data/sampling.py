@@ -70,8 +70,8 @@ def draw_curves(
     seed: int, epoch: Array, position: Array, rows: Array, size: int
 ) -> tuple[Array, Array]:
     """Return (epoch, curve) of rows [B] uint32 behind a cursor in a stream over `size` curves."""
-    ahead = np.uint32(position) + rows
-    turn = np.uint32(epoch) + ahead // np.uint32(size)
+    ahead = rows + position
+    turn = ahead // np.uint32(size) + epoch
     return turn, permute(seed, turn, ahead % np.uint32(size), size)
 
 

@@ -47,6 +47,7 @@ class OfficialInformer(nn.Module):
     blocks: int = 8
     dropout: float = 0.25
     factor: int = 1
+    dtype: str = "float32"  # of the blocks' activations, as in `models.astromer`
 
     @nn.compact
     def __call__(self, record: Record, keys: Array | None) -> Array:
@@ -57,7 +58,7 @@ class OfficialInformer(nn.Module):
             key = self.make_rng("draws") if self.has_rng("draws") else jax.random.key(0)
             shape = (self.blocks, x.shape[1], sampled_keys(x.shape[1], self.factor))
             index = jax.random.randint(key, shape, 0, x.shape[1])
-        x = TokenEmbedding(self.width, wrap=True, name="embedding")(x, keys)
+        x = TokenEmbedding(self.width, wrap=True, name="embedding")(x, keys).astype(self.dtype)
         for i in range(self.blocks):
             layer = Layer(self.heads, self.ffn, self.dropout, i, name=f"block_{i}")
             x = layer(x, keys, index[i], None)
@@ -79,13 +80,14 @@ class Informer(nn.Module):
     ffn: int = 512
     blocks: int = 8
     dropout: float = 0.25
+    dtype: str = "float32"  # of the blocks' activations, as in `models.astromer`
 
     @nn.compact
     def __call__(self, record: Record, keys: Array | None) -> Array:
         """Map values [B, T, C] to features [B, D]."""
         mask = record["mask"]
         x = jnp.where(mask[..., None], record["values"], 0.0)
-        x = TokenEmbedding(self.width, wrap=False, name="embedding")(x, keys)
+        x = TokenEmbedding(self.width, wrap=False, name="embedding")(x, keys).astype(self.dtype)
         bias = key_bias(mask)
         for i in range(self.blocks):
             layer = Layer(self.heads, self.ffn, self.dropout, i, name=f"block_{i}")

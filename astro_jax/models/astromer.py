@@ -9,6 +9,9 @@ Every variant is called with the same batch and returns the same record:
         [B, T, D], the input embedding and the output of each block}; `Smoother` also "evidence"
         [B, J], see `nn.heads.EvidenceReadout`
 
+`dtype` is what blocks compute and keep their activations in: "bfloat16" is for accelerators.
+Parameters, time angles, the embedding layer, norms, softmax and what is returned stay float32.
+
 What padding holds never matters (except in `Official`, where padding is attended to, as there):
 it is set to zero on the way in.
 """
@@ -63,6 +66,7 @@ class Official(nn.Module):
     ffn: int = 128
     blocks: int = 2
     base: float = 10000.0
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> Record:
@@ -83,6 +87,7 @@ class Paper(nn.Module):
     ffn: int = 128
     blocks: int = 2
     base: float = 1000.0
+    dtype: str = "float32"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -105,6 +110,7 @@ class Astromer2(nn.Module):
     ffn: int = 512
     blocks: int = 6
     base: float = 10000.0
+    dtype: str = "float32"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -128,10 +134,10 @@ def _transform(
     x = x + time_encoding(times, model.width, model.base)
     layers = [x]
     for i in range(model.blocks):
-        x = block(model.heads, model.ffn, name=f"block_{i}")(x, bias)
-        layers.append(x)
-    reconstruction = Decoder(name="decoder")(x)
-    return {"embedding": x, "reconstruction": reconstruction, "layers": tuple(layers)}
+        x = block(model.heads, model.ffn, name=f"block_{i}")(x.astype(model.dtype), bias)
+        layers.append(x.astype(jnp.float32))
+    reconstruction = Decoder(name="decoder")(layers[-1])
+    return {"embedding": layers[-1], "reconstruction": reconstruction, "layers": tuple(layers)}
 
 
 class Smoother(nn.Module):
@@ -153,6 +159,7 @@ class Smoother(nn.Module):
     base: float = 10000.0
     shortest: float = 0.5
     longest: float = 1000.0
+    dtype: str = "float32"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -170,8 +177,9 @@ class Smoother(nn.Module):
         layers = [x]
         for i in range(self.blocks):
             bias = kernel_bias(times, scales[i]) + keys
-            x = PreNormBlock(self.heads, self.ffn, name=f"block_{i}")(x, bias)
-            layers.append(x)
+            x = PreNormBlock(self.heads, self.ffn, name=f"block_{i}")(x.astype(self.dtype), bias)
+            layers.append(x.astype(jnp.float32))
+        x = layers[-1]
         smooth, evidence = EvidenceReadout(name="readout")(x, mag / scale, times, visible)
         correction = Decoder(nn.initializers.zeros, name="decoder")(x)
         return {

@@ -83,13 +83,15 @@ class MaskedSelfAttention(nn.Module):
             (width, 3, heads, width // heads),
             "btd,dchk->btchk",
             kernel_init=glorot(in_axis=0, out_axis=(2, 3), batch_axis=(1,)),
+            dtype=x.dtype,
             name="qkv",
         )(x)
         query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, H, T, K] each
         weights = attention_weights(query, key, bias)
         self.sow("intermediates", "weights", weights)
         mixed = attend(weights, value).transpose(0, 2, 1, 3)  # [B, T, H, K]
-        return nn.DenseGeneral(width, axis=(-2, -1), kernel_init=glorot(), name="out")(mixed)
+        out = nn.DenseGeneral(width, axis=(-2, -1), kernel_init=glorot(), dtype=x.dtype, name="out")
+        return out(mixed)
 
 
 def glorot(**axes) -> nn.initializers.Initializer:

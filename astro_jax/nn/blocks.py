@@ -1,4 +1,8 @@
-"""Transformer blocks of the ASTROMER family, and the one that we recommend."""
+"""Transformer blocks of the ASTROMER family, and the one that we recommend.
+
+A block computes in the type of its input: with bfloat16 the products and what is kept of them are
+bfloat16; parameters, norms and softmax are float32.
+"""
 
 import flax.linen as nn
 import jax
@@ -8,13 +12,13 @@ from jax import Array
 from astro_jax.nn.attention import MaskedSelfAttention, glorot
 
 
-def _norm(name: str) -> nn.LayerNorm:
+def _norm(name: str, x: Array) -> Array:
     # The two-pass variance: E[x^2] - E[x]^2 loses the parity with the official outputs.
-    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name=name)
+    return nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, dtype=x.dtype, name=name)(x)
 
 
-def _dense(width: int, name: str) -> nn.Dense:
-    return nn.Dense(width, kernel_init=glorot(), name=name)
+def _dense(width: int, name: str, x: Array) -> Array:
+    return nn.Dense(width, kernel_init=glorot(), dtype=x.dtype, name=name)(x)
 
 
 class PostNormBlock(nn.Module):
@@ -29,9 +33,9 @@ class PostNormBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
-        o = _norm("norm_1")(MaskedSelfAttention(self.heads, name="attention")(x, bias))
-        hidden = jnp.tanh(_dense(self.ffn, "dense_1")(o))
-        return _norm("norm_2")(_dense(x.shape[-1], "dense_2")(hidden))
+        o = _norm("norm_1", MaskedSelfAttention(self.heads, name="attention")(x, bias))
+        hidden = jnp.tanh(_dense(self.ffn, "dense_1", o))
+        return _norm("norm_2", _dense(x.shape[-1], "dense_2", hidden))
 
 
 class LearnedResidualBlock(nn.Module):
@@ -48,10 +52,10 @@ class LearnedResidualBlock(nn.Module):
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
         width = x.shape[-1]
         z = MaskedSelfAttention(self.heads, name="attention")(x, bias)
-        o = _norm("norm_1")(z + _dense(width, "residual_1")(x))
-        hidden = jnp.tanh(_dense(self.ffn, "dense_1")(o))
-        f = _dense(width, "dense_2")(hidden)
-        return _norm("norm_2")(f + _dense(width, "residual_2")(o))
+        o = _norm("norm_1", z + _dense(width, "residual_1", x))
+        hidden = jnp.tanh(_dense(self.ffn, "dense_1", o))
+        f = _dense(width, "dense_2", hidden)
+        return _norm("norm_2", f + _dense(width, "residual_2", o))
 
 
 class PreNormBlock(nn.Module):
@@ -63,6 +67,6 @@ class PreNormBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
-        x = x + MaskedSelfAttention(self.heads, name="attention")(_norm("norm_1")(x), bias)
-        hidden = jax.nn.gelu(_dense(self.ffn, "dense_1")(_norm("norm_2")(x)))
-        return x + _dense(x.shape[-1], "dense_2")(hidden)
+        x = x + MaskedSelfAttention(self.heads, name="attention")(_norm("norm_1", x), bias)
+        hidden = jax.nn.gelu(_dense(self.ffn, "dense_1", _norm("norm_2", x)))
+        return x + _dense(x.shape[-1], "dense_2", hidden)

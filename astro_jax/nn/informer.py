@@ -45,7 +45,8 @@ def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
     """
     length, count = index.shape
     fixed_query, fixed_key = jax.lax.stop_gradient((query, key))
-    scores = jnp.einsum("bhsk,bhtk->bhst", fixed_key, fixed_query)  # [B, H, T, T], keys first
+    exact = {"preferred_element_type": jnp.float32}
+    scores = jnp.einsum("bhsk,bhtk->bhst", fixed_key, fixed_query, **exact)  # [B, H, T, T]
     flat = scores.reshape(*scores.shape[:2], length * length)
     place = (index.T * length + jnp.arange(length)).ravel()
     sampled = flat[:, :, place].reshape(*scores.shape[:2], count, length)  # [B, H, u, T]
@@ -53,7 +54,7 @@ def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
     top = jax.lax.top_k(measure, count)[1]  # [B, H, u]
     chosen = jax.nn.one_hot(top, length, dtype=query.dtype)  # [B, H, u, T]
     active = jnp.take_along_axis(query, top[..., None], axis=2)  # [B, H, u, K]
-    logits = jnp.einsum("bhuk,bhsk->bhus", active, key) * query.shape[-1] ** -0.5
+    logits = jnp.einsum("bhuk,bhsk->bhus", active, key, **exact) * query.shape[-1] ** -0.5
     mean = value.mean(2, keepdims=True)
     change = attend(jax.nn.softmax(logits, axis=-1), value) - mean
     return mean + jnp.einsum("bhut,bhuk->bhtk", chosen, change)
@@ -72,7 +73,9 @@ class HeadLinear(nn.Module):
         shape = (3, self.heads, width // self.heads)
         kernel = self.param("kernel", draw, (width, *shape))
         bias = self.param("bias", draw, shape)
-        return flat_product(x, kernel.reshape(width, -1)).reshape(*x.shape[:-1], *shape) + bias
+        return flat_product(x, kernel.reshape(width, -1)).reshape(
+            *x.shape[:-1], *shape
+        ) + bias.astype(x.dtype)
 
 
 class ProbSparse(nn.Module):
@@ -120,10 +123,10 @@ class Layer(nn.Module):
         else:
             attended = MaskedSelfAttention(self.heads, name="attention")(x, bias)
         self.sow("intermediates", "attended", attended)
-        x = layer_norm("norm_1")(x + drop(attended, 1))
+        x = layer_norm("norm_1", x.dtype)(x + drop(attended, 1))
         hidden = erf_gelu(Linear(self.ffn, name="dense_1")(x))
         hidden = Linear(width, name="dense_2")(drop(hidden, 2))
-        x = layer_norm("norm_2")(x + drop(hidden, 3))
+        x = layer_norm("norm_2", x.dtype)(x + drop(hidden, 3))
         self.sow("intermediates", "output", x)
         return x
 

@@ -21,11 +21,13 @@ def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
 
 
 def flat_product(x: Array, kernel: Array) -> Array:
-    """Return x [..., C] times kernel [C, D] as one product of two matrices.
+    """Return x [..., C] times kernel [C, D] as one product of two matrices, in the type of x.
 
     The gradient of a kernel that meets three axes takes XLA twice the time on a CPU.
     """
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+    return (x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)).reshape(
+        *x.shape[:-1], kernel.shape[-1]
+    )
 
 
 def erf_gelu(x: Array) -> Array:
@@ -43,12 +45,13 @@ class Linear(nn.Module):
         """Map [..., C] to [..., width]."""
         draw = fan_in_uniform(x.shape[-1])
         kernel = self.param("kernel", draw, (x.shape[-1], self.width))
-        return flat_product(x, kernel) + self.param("bias", draw, (self.width,))
+        bias = self.param("bias", draw, (self.width,))
+        return flat_product(x, kernel) + bias.astype(x.dtype)
 
 
-def layer_norm(name: str) -> nn.LayerNorm:
-    """Return a layer norm with PyTorch's eps of 1e-5 and the two-pass variance."""
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
+def layer_norm(name: str, dtype: jnp.dtype = jnp.float32) -> nn.LayerNorm:
+    """Return a layer norm with PyTorch's eps of 1e-5 and the two-pass variance, float32 inside."""
+    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name)
 
 
 class Conv(nn.Module):
