@@ -19,8 +19,8 @@ from astro_jax.multimodal_task import few, with_codes
 
 BINS = 128  # of a spectrum that the forest sees
 GRIDS = {  # data set: first, end and step of the wavelengths, Angstrom
-    "miles_stars": (3850.0, 7400.0, 2.0),
     "lamost_lrs_sample": (3850.0, 9000.0, 2.0),
+    "miles_stars": (3850.0, 7400.0, 2.0),
 }
 # Survey: label column, objects at most, classes that are left out as in experiments/classify
 CURVES = {
