@@ -144,6 +144,7 @@ def draw(told: dict[str, Any]) -> None:
         axis.set_xscale("log")
         axis.set_xticks(list(percent.values()), [str(p) for p in percent.values()])
         axis.minorticks_off()
+        axis.set_xlim(8, 130)
         axis.set_title(mode)
         axis.set_xlabel("labels, %")
     axes[0].set_ylabel("accuracy")
