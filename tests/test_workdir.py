@@ -103,6 +103,12 @@ def test_a_start_that_was_killed_ended_when_it_last_wrote(tmp_path):
     write_text(tmp_path / "clock.json", json.dumps({"starts": [[begin, None]]}))
     with clocked(tmp_path) as seconds:
         assert 300 <= seconds() < 305
+    kept = (tmp_path / "clock.json").read_text()
+    (tmp_path / "summary.json").write_text("{}")  # finished: a start that only reports counts not
+    with clocked(tmp_path) as seconds:
+        assert 300 <= seconds() < 305
+    assert (tmp_path / "clock.json").read_text() == kept
+    (tmp_path / "summary.json").unlink()
     (tmp_path / "metrics.jsonl").unlink()  # nothing was trained: the folder is new
     with clocked(tmp_path) as seconds:
         assert seconds() < 5
