@@ -27,6 +27,7 @@ from astro_jax.report import text_table
 HERE = Path(__file__).parent
 flags.DEFINE_list("cases", ["astromer", "astrom3", "transients", "startup"], "what is measured")
 flags.DEFINE_integer("repeats", 5, "calls of each function")
+flags.DEFINE_enum("dtype", "", ["", "float32", "bfloat16"], "of activations; default: by device")
 flags.DEFINE_bool("tiny", False, "small networks and batches, to see that it runs")
 flags.DEFINE_string("output", str(HERE / "result.json"), "JSON with all figures")
 FLAGS = flags.FLAGS
@@ -35,16 +36,17 @@ NARROW = {"width": 16, "heads": 2, "ffn": 16, "blocks": 1}
 
 def cases(name: str, tiny: bool) -> list:
     """Return functions that build the cases of a system, sized for the device."""
+    dtype = FLAGS.dtype or ("float32" if on_cpu() else "bfloat16")
     if name == "astromer":
         if tiny:
-            return [partial(systems.astromer, 8, 1, 4, **NARROW)]
+            return [partial(systems.astromer, 8, 1, 4, dtype, **NARROW)]
         sizes = [(64, 2, 64)] if on_cpu() else [(1024, 20, 8192), (8192, 10, 8192)]
-        return [partial(systems.astromer, *size) for size in sizes]
+        return [partial(systems.astromer, *size, dtype) for size in sizes]
     if name == "astrom3":
         if tiny:
-            return [partial(systems.astrom3, 8, 1, **NARROW)]
+            return [partial(systems.astrom3, 8, 1, dtype, **NARROW)]
         sizes = [(32, 1), (256, 1)] if on_cpu() else [(256, 10), (2048, 5)]
-        return [partial(systems.astrom3, *size) for size in sizes]
+        return [partial(systems.astrom3, *size, dtype) for size in sizes]
     if tiny:
         return [partial(systems.transient, 8, 1, 16, width=8, latent_width=8)]
     sizes = [(128, 4, 64), (256, 1, 656)] if on_cpu() else [(1024, 20, 64), (1024, 10, 656)]

@@ -21,15 +21,17 @@ from astro_jax.data.simulate import simulate_survey
 from astro_jax.data.table import write_table
 from astro_jax.data.transient_batches import transient_batches
 from astro_jax.data.windows import consecutive_windows, gather_windows
-from astro_jax.embed import embed, write_parquet
-from astro_jax.infer import as_curves, encode, tidy
+from astro_jax.embed import embed, embedding_table, write_parquet
+from astro_jax.infer import as_curves, encode, mean_vectors, tidy
 from astro_jax.multimodal_infer import encode_all
 from astro_jax.multimodal_source import load_parts, rows_facts
 from astro_jax.multimodal_task import resolve_pieces, resolve_steps
+from astro_jax.nn.informer import sampled_keys
 from astro_jax.objectives.reconstruction import reconstruction
 from astro_jax.parallel import on_cpu
+from astro_jax.spec import build
 from astro_jax.supervised import resolve_config
-from astro_jax.train import System, assemble
+from astro_jax.train import System, assemble, placed_batches
 from astro_jax.transient_prediction import network_outputs
 from astro_jax.transient_task import FEED, transient_task
 from astro_jax.weights import Run
@@ -133,10 +135,26 @@ def step_facts(system: System) -> dict[str, Any]:
 # ASTROMER
 
 
-def astromer(rows: int, loops: int, windows: int, **sizes: Any) -> Case:
+def resident_phase(config: ConfigDict, data: Any, feed: Feed, at_once: int) -> dict[str, Phase]:
+    """Return the phase of steps on data that live on the device, `at_once` in one call."""
+    config = ConfigDict(config)
+    config.update({"resident": "yes", "steps_at_once": at_once, "eval_every": at_once})
+    config.update({"log_every": at_once, "steps": 1000 * at_once})
+    system = assemble(config, data, feed=feed)
+    batches = placed_batches(system, config, 0)
+    held = [_copy(system.steps.place_state(system.fresh))]
+
+    def steps() -> Any:
+        held[0], metrics = system.steps.train(held[0], next(batches), system.key)
+        return metrics
+
+    return {"steps, data on the device": Phase(steps, at_once * config.batch_size)}
+
+
+def astromer(rows: int, loops: int, windows: int, dtype: str, **sizes: Any) -> Case:
     """Return the case of the paper's network; encodes curves of 200 points, and of mixed length."""
     config = config_of("pretrain_macho:paper", **sizes)
-    config.batch_size = rows
+    config.batch_size, config.dtype = rows, dtype
     curves = simulate_survey(max(rows, 200) // 2, 0)  # two bands a star
     system = assemble(config, curves)
     objective = reconstruction(lambda v, b, train: plain_astromer(v, b, config.model.base))
@@ -149,6 +167,7 @@ def astromer(rows: int, loops: int, windows: int, **sizes: Any) -> Case:
     flops = matmul_flops(plain.astromer, system.fresh.params, photometry)
     sample = plain.window_sample(curves, config.window)
     train = training_phases(system, config, loops)
+    train |= resident_phase(config, curves, WINDOWS, loops)
     train |= plain_phases(system, loss, sample, len(curves), rows)
     run = Run(config, system.model, system.fresh.params, 0)
     encoding = curve_phases(run, full_curves(curves, config.window, windows), "")
@@ -180,13 +199,11 @@ def curve_phases(run: Run, curves: Curves, prefix: str) -> dict[str, Phase]:
     apply = jax.jit(lambda p, x: run.model.apply({"params": p}, {"photometry": x})["embedding"])
     simple = jax.jit(lambda p, x: plain.astromer(p, x, run.config.model.base)["embedding"])
     params = jax.device_put(run.params)
-    vectors = encode(run, curves)
+    vectors = mean_vectors(run, curves)
     told = ConfigDict({"batch_size": 0, "pooling": "mean"})
     count = len(cut.curve)
 
     def write() -> int:
-        from astro_jax.embed import embedding_table
-
         pieces = iter([embedding_table(curves, vectors, "mean")])
         return write_parquet(pieces, folder / "vectors.parquet")
 
@@ -201,6 +218,7 @@ def curve_phases(run: Run, curves: Curves, prefix: str) -> dict[str, Phase]:
         "step": Phase(lambda: apply(params, part), rows),
         "write": Phase(write, count),
         "API": Phase(lambda: encode(run, curves), count),
+        "API, one vector a curve": Phase(lambda: mean_vectors(run, curves), count),
         "API, read and write": Phase(job, count),
         "plain step": Phase(lambda: np.asarray(simple(run.params, photometry)), count),
     }
@@ -209,11 +227,12 @@ def curve_phases(run: Run, curves: Curves, prefix: str) -> dict[str, Phase]:
 # AstroM3
 
 
-def astrom3(rows: int, loops: int, **sizes: Any) -> Case:
+def astrom3(rows: int, loops: int, dtype: str, **sizes: Any) -> Case:
     """Return the case of the released towers and loss, `rows` objects of three modalities."""
     config = config_of("pretrain_astrom3:official")
     config.model.towers.photometry.update(sizes)
     config.batch_size, config.data.simulate.stars = rows, int(rows * 1.5) + 20
+    config.dtype = dtype
     parts = load_parts(config)
     config = resolve_pieces(resolve_steps(config, len(parts.train)))
     config.rows = ConfigDict(rows_facts(config))
@@ -222,7 +241,7 @@ def astrom3(rows: int, loops: int, **sizes: Any) -> Case:
 
     def draws(key: Any) -> Any:
         length = config.rows.length
-        count = sampled(length, tower.get("factor", 1))
+        count = sampled_keys(length, tower.get("factor", 1))
         return jax.random.randint(key, (tower.blocks, length, count), 0, length)
 
     def loss(params: Any, batch: Any, key: Any) -> Any:
@@ -253,13 +272,6 @@ def astrom3(rows: int, loops: int, **sizes: Any) -> Case:
     return Case("AstroM3", "objects", rows, flops, train, encoding, step_facts(system))
 
 
-def sampled(length: int, factor: int) -> int:
-    """Return how many keys ProbSparse samples."""
-    from astro_jax.nn.informer import sampled_keys
-
-    return sampled_keys(length, factor)
-
-
 # Transients
 
 
@@ -271,7 +283,7 @@ def transient(rows: int, loops: int, length: int, **sizes: Any) -> Case:
     task = transient_task(config)
     config = resolve_config(config, task.facts)
     system = assemble(config, task.train, feed=FEED)
-    objective = system_objective(config)
+    objective = build(config.objective, apply=plain.transient)
 
     def loss(params: Any, batch: Any, key: Any) -> Any:
         mean = objective.metrics(params, batch, key, True)["loss"]
@@ -298,13 +310,3 @@ def transient(rows: int, loops: int, length: int, **sizes: Any) -> Case:
         ),
     }
     return Case("transients", "objects", rows, flops, train, encoding, step_facts(system))
-
-
-def system_objective(config: ConfigDict) -> Any:
-    """Return the objective of a config around the plain network of transients."""
-    from astro_jax.spec import build
-
-    return build(config.objective, apply=plain.transient)
-
-
-FEEDS: dict[str, Feed] = {"ASTROMER": WINDOWS, "AstroM3": OBJECTS, "transients": FEED}
