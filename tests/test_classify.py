@@ -122,8 +122,8 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     """SIGTERM between two steps; the run of `classified` had the same config and was left alone."""
     workdir, step = tmp_path / "run", Log.step
 
-    def interrupt(log, number, values):
-        step(log, number, values)
+    def interrupt(log, number, *values):
+        step(log, number, *values)
         if number == 5:
             signal.raise_signal(signal.SIGTERM)
 
