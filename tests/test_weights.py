@@ -118,7 +118,7 @@ def test_where_training_starts(finished):
 def damage(run, which):
     """Damage a copy of a run folder in one way."""
     best = run / "checkpoints" / "best"
-    step = next(p for p in best.iterdir() if p.name.isdigit())
+    steps = [p for p in best.iterdir() if p.name.isdigit()]
     if which == "config.json":
         (run / which).write_text((run / which).read_text()[:50])
     elif which == "no config.json":
@@ -128,9 +128,10 @@ def damage(run, which):
     elif which == "no checkpoints":
         shutil.rmtree(run / "checkpoints")
     elif which == "no parameters":
-        shutil.rmtree(step / "params")
+        for step in steps:
+            shutil.rmtree(step / "params")
     else:
-        for path in (p for p in step.rglob("*") if p.is_file()):
+        for path in (p for step in steps for p in step.rglob("*") if p.is_file()):
             path.write_bytes(path.read_bytes()[:20])
 
 
