@@ -92,17 +92,7 @@ def test_training_configs_have_the_common_keys(path):
         assert config.init in ("", "base") and config.data.path == ""
 
 
-# What another variant shows but for a rate, a choice of one observation or a survey.
-RARELY = ("_slow", "_first", "_last", "_random", "_untrained", ":yse", ":lsst")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name.endswith(RARELY) else [])
-        for name in training_variants()
-    ],
-)
+@pytest.mark.parametrize("name", training_variants())
 def test_two_steps(tmp_path, name, finished, labelled, transient_base, transient_file):
     stem, colon, variant = name.partition(":")
     words = [f"--config={ROOT / 'configs' / stem}.py{colon}{variant}"]
