@@ -3,7 +3,6 @@
 import glob
 import importlib.resources
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
 from astro_jax.errors import UserError
+from astro_jax.spec import targets
 from astro_jax.weights import load
 
 # what a target in the config of a run rests on
@@ -41,7 +41,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
 def cited(config: Any) -> list[str]:
     """Return the keys of references.bib that a config rests on, papers first."""
     found: list[str] = []
-    for target in _targets(config.get("model", {})):
+    for target in targets(config.get("model", {})):
         keys = USED.get(target) or USED.get(target.partition(":")[0], ())
         found += [key for key in keys if key not in found]
     return [*found, *ALWAYS]
@@ -72,11 +72,3 @@ def data_citations(config: Any) -> list[str]:
         words = [v.decode() for k, v in metadata.items() if b"cit" in k.lower()]
         told += [f"data: {file}: {' '.join(text.split())}" for text in words]
     return told or [f"data: {path}: nothing says what to cite; ask their source"]
-
-
-def _targets(value: Any) -> Iterator[str]:
-    for name, item in value.items():
-        if name == "target" and isinstance(item, str):
-            yield item
-        elif hasattr(item, "items"):
-            yield from _targets(item)

@@ -69,7 +69,7 @@ def check_loaded(config: Any, where: Any, trust: Sequence[str] = ()) -> None:
     of the packages `trust`.
     where: what the config was read from, for the message
     """
-    for target in _targets(config):
+    for target in targets(config):
         module, _, name = target.partition(":")
         if module.partition(".")[0] in trust:
             continue
@@ -82,16 +82,17 @@ def check_loaded(config: Any, where: Any, trust: Sequence[str] = ()) -> None:
             raise UserError(f"{where}: its config names '{target}', which is not defined there")
 
 
-def _targets(value: Any) -> Iterator[str]:
+def targets(value: Any) -> Iterator[str]:
+    """Yield all that a config names as "module:name" to be called, at any depth."""
     if isinstance(value, Mapping | ConfigDict):
         for name, item in value.items():
             if name in ("target", "inputs", "weights"):
                 yield from _texts(item)
             else:
-                yield from _targets(item)
+                yield from targets(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _targets(item)
+            yield from targets(item)
 
 
 def _texts(value: Any) -> Iterator[str]:
