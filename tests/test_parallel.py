@@ -3,15 +3,13 @@
 Run as a script, this file trains on four simulated devices in all modes and writes the results.
 """
 
-import os
-import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from tiny import toy_curves
+from tiny import on_devices, toy_curves
 
 from astro_jax.data.curves import from_arrays
 from astro_jax.data.resident import window_resident
@@ -97,14 +95,7 @@ def test_micro_batches_agree(whole, micro_batch):
 @pytest.fixture(scope="module")
 def on_four_devices(tmp_path_factory):
     """Results by mode and micro-batch, from a process that sees four devices."""
-    folder = tmp_path_factory.mktemp("devices")
-    flags = f"--xla_force_host_platform_device_count={DEVICES}"
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, __file__, str(folder)], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    return on_devices(__file__, tmp_path_factory.mktemp("devices"), DEVICES)
 
 
 @pytest.mark.parametrize("run", ["sharded-8", "sharded-2", "pmap-2"])

@@ -3,13 +3,12 @@
 Run as a script, this file trains on four simulated devices and writes the results.
 """
 
-import os
-import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+from tiny import on_devices
 
 from astro_jax.models.astrom3 import AstroM3, Metadata
 from astro_jax.objectives.contrastive import contrastive
@@ -78,14 +77,7 @@ def test_towers_in_pieces_agree(whole):
 @pytest.fixture(scope="module")
 def on_four_devices(tmp_path_factory):
     """Results by mode, from a process that sees four devices."""
-    folder = tmp_path_factory.mktemp("devices")
-    flags = f"--xla_force_host_platform_device_count={DEVICES}"
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, __file__, str(folder)], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    return on_devices(__file__, tmp_path_factory.mktemp("devices"), DEVICES)
 
 
 @pytest.mark.parametrize("mode", ["sharded", "pmap"])

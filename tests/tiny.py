@@ -46,6 +46,17 @@ def environment(cache: Path) -> dict[str, str]:
     }
 
 
+def on_devices(script: str, folder: Path, count: int) -> dict[str, dict[str, np.ndarray]]:
+    """Run a test file as a script that sees `count` devices; return what it saved, by file name."""
+    flags = f"--xla_force_host_platform_device_count={count}"
+    here = os.pathsep.join([str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split()])
+    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": here}
+    words = [sys.executable, script, str(folder)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
 def start(arguments: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen:
     """Start `python -m astro_jax.main` with its output in pipes."""
     return subprocess.Popen(

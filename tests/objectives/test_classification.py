@@ -3,8 +3,6 @@
 Run as a script, this file trains on four simulated devices and writes the results.
 """
 
-import os
-import subprocess
 import sys
 
 import flax.linen as nn
@@ -12,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import on_devices
 
 from astro_jax.errors import UserError
 from astro_jax.models.classifier import Classifier, MlpAtt
@@ -261,14 +260,9 @@ def test_micro_batches_agree(whole):
 
 
 def test_modes_agree(whole, tmp_path):
-    flags = f"--xla_force_host_platform_device_count={DEVICES}"
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, __file__, str(tmp_path)], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    found = on_devices(__file__, tmp_path, DEVICES)
     for mode in ("sharded", "pmap"):
-        assert_same(dict(np.load(tmp_path / f"{mode}.npz")), whole)
+        assert_same(found[mode], whole)
 
 
 def main(folder):
