@@ -14,8 +14,6 @@ from astro_jax.tree import flatten
 
 # What may differ between a run and its continuation: it changes no number.
 FREE = ("data.workers", "checkpoint_seconds", "dry_run")
-# What runs had before the key existed.
-LATER = {"resident": "auto", "steps_at_once": 0, "dtype": "float32"}
 
 
 @contextmanager
@@ -117,7 +115,6 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return "key: old -> new" for every key that differs and is not free to."""
     before, after = flatten(old, "."), flatten(json.loads(json.dumps(new)), ".")
-    before = {key: value for key, value in LATER.items() if key in after} | before
     keys = sorted(before.keys() | after.keys())
     return [
         f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
