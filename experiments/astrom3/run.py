@@ -26,15 +26,8 @@ def spaces() -> None:
 
 
 PARTS = {
-    "spaces": spaces,
-    "grid": grid,
-    "longer": longer,
-    "tables": tables,
-    "baselines": baselines,
-    "space": space,
-    "missing": missing,
-    "spectra": spectra,
-    "lightcurves": lightcurves,
+    part.__name__: part
+    for part in (spaces, grid, longer, tables, baselines, space, missing, spectra, lightcurves)
 }
 
 

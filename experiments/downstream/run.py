@@ -18,15 +18,8 @@ from networks import grid, left_out, rates, tables, vectors, widths
 from periods import regress
 
 PARTS = {
-    "figures": figures,
-    "cross": cross,
-    "regress": regress,
-    "left_out": left_out,
-    "tables": tables,
-    "grid": grid,
-    "vectors": vectors,
-    "rates": rates,
-    "widths": widths,
+    part.__name__: part
+    for part in (figures, cross, regress, left_out, tables, grid, vectors, rates, widths)
 }
 
 

@@ -114,8 +114,8 @@ def bases() -> None:
 def main(argv: list[str]) -> None:
     """Run the named parts."""
     logging.set_verbosity(logging.WARNING)
-    parts = {"bases": bases, "curve": curve, "goal": goal, "zero_shot": zero_shot,
-             "redshift": redshift, "outliers": outliers, "speed": speed}  # fmt: skip
+    parts = (bases, curve, goal, zero_shot, redshift, outliers, speed)
+    parts = {part.__name__: part for part in parts}
     for name in argv[1:] or parts:
         parts[name]()
 
