@@ -1,6 +1,6 @@
 """A survey in pieces: object tables in Parquet of any size, a few thousand rows at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -34,17 +34,10 @@ def survey_pieces(config: ConfigDict) -> Iterator[tuple[Curves, Ledger]]:
     if not paths or not in_rows(paths, config.data):
         yield load_curves(config)
         return
-    seen, usable, lost = np.zeros(0, np.int64), False, []
+    seen, usable, lost = [np.zeros(0, np.int64)], False, []
     for path in paths:
         try:
-            for raw in raw_pieces(path, config.data):
-                origin = np.full(len(raw), path, object)
-                keys = key_hashes(raw.columns)
-                again = np.isin(keys, seen)
-                seen = np.union1d(seen, keys)
-                ledger = opening(len(raw), len(raw.time)).note(*raw.notes)
-                raw, origin, rows = quarantine_rows(raw, origin, again)
-                curves, ledger = cleaned(raw, origin, ledger.quarantine(rows))
+            for curves, ledger in file_pieces(path, config.data, seen):
                 usable = usable or len(curves) > 0
                 lost = lost if usable else [*lost, *ledger.rows]
                 yield curves, ledger
@@ -56,33 +49,61 @@ def survey_pieces(config: ConfigDict) -> Iterator[tuple[Curves, Ledger]]:
         raise UserError(nothing_usable(config.data.path, lost))
 
 
+def file_pieces(
+    path: str, data: ConfigDict, seen: list[np.ndarray], groups: Sequence[int] | None = None
+) -> Iterator[tuple[Curves, Ledger]]:
+    """Yield the clean curves of a file of rows and their account, ROWS rows at a time.
+
+    seen: one array, the hashes of the keys so far; it grows, and a repeated key is quarantined
+    groups: the row groups to read; None = all
+    """
+    for raw in raw_pieces(path, data, groups):
+        origin = np.full(len(raw), path, object)
+        keys = key_hashes(raw.columns)
+        again = np.isin(keys, seen[0])
+        seen[0] = np.union1d(seen[0], keys)
+        ledger = opening(len(raw), len(raw.time)).note(*raw.notes)
+        raw, origin, rows = quarantine_rows(raw, origin, again)
+        yield cleaned(raw, origin, ledger.quarantine(rows))
+
+
 def in_rows(paths: list[str], data: ConfigDict) -> bool:
     """Tell Parquet files of one layout, an object a row, of which every row is wanted."""
     if data.band or data.fields or data.format:
         return False
-    layouts = set()
-    for path in paths:
-        with open(path, "rb") as file:
-            if file.read(4) != b"PAR1":
-                return False
-        source = Source(path, None)
-        if next(f for f in BINARY if f.sniff(source)).read is not table.read:
-            return False
-        try:
-            layouts.add(str(pq.read_schema(path).remove_metadata()))
-        except (OSError, pa.ArrowException):
-            return False
-    return len(layouts) == 1 and any(table.is_list(f.type) for f in pq.read_schema(paths[0]))
+    schemas = [row_schema(path) for path in paths]
+    return None not in schemas and len(set(map(str, schemas))) == 1
 
 
-def raw_pieces(path: str, data: ConfigDict) -> Iterator[Any]:
-    """Yield the rows of a file as raw curves, ROWS at a time."""
+def row_schema(path: str) -> pa.Schema | None:
+    """Return the schema of a Parquet file with an object a row; None for any other file."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            return None
+    source = Source(path, None)
+    if next(f for f in BINARY if f.sniff(source)).read is not table.read:
+        return None
+    try:
+        schema = pq.read_schema(path).remove_metadata()
+    except (OSError, pa.ArrowException):
+        return None
+    return schema if any(map(holds_lists, schema.types)) else None
+
+
+def holds_lists(kind: pa.DataType) -> bool:
+    """Tell a column of lists, or of structs of them (nested-pandas, HATS)."""
+    nested = pa.types.is_struct(kind) and any(table.is_list(field.type) for field in kind)
+    return nested or table.is_list(kind)
+
+
+def raw_pieces(path: str, data: ConfigDict, groups: Sequence[int] | None = None) -> Iterator[Any]:
+    """Yield the rows of a file, or of some of its row groups, as raw curves, ROWS at a time."""
     columns = {role: name for role, name in data.columns.items() if name}
     if data.get("label", "label") != "label":
         columns["label"] = data.label
     source = Source(path, None, columns, data.time_format or None)
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS):
+        for batch in file.iter_batches(ROWS, row_groups=groups):
             rows = pa.Table.from_batches([batch]).replace_schema_metadata(
                 file.schema_arrow.metadata
             )

@@ -21,7 +21,7 @@ from astro_jax.data.clean import FileError, Raw, clean
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.rows import filter_rows, join, quarantine_rows
-from astro_jax.errors import UserError, suggest
+from astro_jax.errors import UserError, one_line, suggest
 from astro_jax.surveys import astromer
 from astro_jax.surveys.formats import BINARY, NAMES, TEXT
 from astro_jax.surveys.origin import offset
@@ -152,12 +152,6 @@ def read_files(paths: Sequence[str], read: Callable[[str], tuple[str, Any]]) -> 
     for note in dict.fromkeys(n for raw in raws for n in raw.notes):
         logging.info(note)
     return raws, files, lost, notes
-
-
-def one_line(error: Exception) -> str:
-    """Return the text of an error as one printable line of at most 300 characters."""
-    words = " ".join(str(error).split())[:300] or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in words)
 
 
 def load(path: str, choice: Choice) -> Source:
