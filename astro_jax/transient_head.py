@@ -1,8 +1,8 @@
 """The head of a transient classifier that starts from another one: which outputs stay.
 
-A target class keeps the output of the same name, and those of its sub-types that are no classes of
-the target themselves: their probabilities are summed, so that nothing of what the base knows is
-lost. Where the base lacks a class, the head starts anew.
+A target class keeps the output of the same name, blanks aside, and those of its sub-types that are
+no classes of the target themselves: their probabilities are summed, so that nothing of what the
+base knows is lost. Where the base lacks a class, the head starts anew.
 """
 
 import logging
@@ -32,20 +32,26 @@ def kept_outputs(base: Any, classes: Sequence[str], head: str = "") -> list[tupl
         return None
     known = list(base.config.get("classes", []))
     leaves = list(base.model.leaves) or list(range(len(known)))
-    place = {name: code for code, name in enumerate(classes)}
+    place = {bare(name): code for code, name in enumerate(classes)}
     pairs = []
     for output, leaf in enumerate(leaves):
-        name = known[leaf] if leaf < len(known) else ""
+        name = bare(known[leaf]) if leaf < len(known) else ""
         code = place.get(name, place.get(PARENT.get(name, "")))
         if code is not None:
             pairs.append((output, code))
-    lacking = [name for name, code in place.items() if code not in {c for _, c in pairs}]
+    kept = {code for _, code in pairs}
+    lacking = [name for code, name in enumerate(classes) if code not in kept]
     if lacking and head == "keep":
         raise UserError(
             f"config.head=keep: the classes of config.init ({', '.join(known) or 'not known'}) "
             f"have none for {', '.join(lacking)}; give --config.head=replace"
         )
     return None if lacking else sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+
+
+def bare(name: str) -> str:
+    """Return the name of a class without blanks: "SN Ia" of catalogues is "SNIa"."""
+    return "".join(name.split())
 
 
 def leaves_of(kept: Sequence[tuple[int, int]] | None, classes: int) -> list[int]:

@@ -38,6 +38,14 @@ def test_a_sub_type_that_is_a_class_of_the_target_goes_to_itself():
     assert kept_outputs(base()[0], ["SNIIn", "SNII"]) == [(2, 0), (1, 1)]
 
 
+def test_blanks_in_a_name_count_for_nothing():
+    """Catalogues write SN Ia; the classes keep the file's spelling, the outputs those of SNIa."""
+    assert kept_outputs(base()[0], ["SN II", "SN Ia", "SN Ib/c"]) == kept_outputs(
+        base()[0], ["SNII", "SNIa", "SNIb/c"]
+    )
+    assert kept_outputs(base()[0], ["SNIa", "SN Ia", "SNII"]) is None  # one output, two classes
+
+
 def test_the_same_classes_keep_one_output_each():
     kept = kept_outputs(base()[0], FINE)
     assert kept == [(k, k) for k in range(6)] and leaves_of(kept, 6) == []

@@ -5,6 +5,7 @@ the objects whose `star` lies in the last share of the hash of the split (`data.
 for every seed and count. It is touched only where more labels are asked for than lie outside of it.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,11 @@ def draw_labels(
     count = count or int(sizes.sum())
     wanted = allocate(min(count, int(sizes.sum())), sizes)
     extra = allocate(min(count - int(wanted.sum()), int(more.sum())), more, least=0)
+    if extra.sum():
+        logging.warning(
+            "config.labels=%d: %d labels lie outside of the test part, %d are taken from it",
+            *(count, sizes.sum(), extra.sum()),
+        )
     taken = [
         np.concatenate([rows[:n], others[:m]])
         for rows, n, others, m in zip(pool, wanted, spare, extra, strict=True)

@@ -20,6 +20,7 @@ import pyarrow as pa
 from astro_jax.data.clean import (
     NO_ERROR,
     NO_FLUX,
+    SENTINEL_MAG,
     account,
     flag_first,
     order_epochs,
@@ -115,11 +116,15 @@ def refuse_magnitudes(flux: np.ndarray, fluxerr: np.ndarray, where: str) -> None
     """Raise UserError where a column of fluxes holds what only magnitudes look like.
 
     All positive, nearly all between 8 and 27.5, with a median error below 0.4: as fluxes of zero
-    point 27.5 these would be S/N > 20 at magnitude 24 and fainter.
+    point 27.5 these would be S/N > 20 at magnitude 24 and fainter. Values by which tables say that
+    there is no magnitude (-9, and 90 or more of either sign) are passed over, unless most are.
     """
     good = np.isfinite(flux) & np.isfinite(fluxerr)
-    if good.sum() < 3:
+    with np.errstate(invalid="ignore"):
+        told = good & (np.abs(flux) < SENTINEL_MAG) & (flux != -9)
+    if told.sum() < 3 or 2 * told.sum() < good.sum():
         return
+    good = told
     flux, fluxerr = flux[good], fluxerr[good]
     low, high = np.quantile(flux, [0.02, 0.98])
     if flux.min() > 0 and low > MAGNITUDES[0] and high < MAGNITUDES[1] and np.median(fluxerr) < 0.4:

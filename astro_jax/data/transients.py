@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from astro_jax.data.clean import NO_TRIGGER, REASONS, label_rows
 from astro_jax.data.curves import Ragged
+from astro_jax.data.labels import as_label
 from astro_jax.data.ledger import Ledger
 from astro_jax.errors import UserError
 from astro_jax.passbands import NAMES, resolve
@@ -65,8 +66,7 @@ class Transients(Ragged):
         """The label of each object, [N]; None where there is none or the text is empty."""
         if "label" not in self.columns.column_names:
             return [None] * len(self)
-        values = self.columns["label"].to_pylist()
-        return [None if v is None or not str(v).strip() else str(v) for v in values]
+        return [as_label(value) for value in self.columns["label"].to_pylist()]
 
 
 def from_arrays(

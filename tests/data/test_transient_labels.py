@@ -43,9 +43,12 @@ def test_no_count_takes_all_outside_of_the_test_part():
     assert len(split.train) + len(split.valid) + len(split.test) == 210
 
 
-def test_more_labels_than_there_are_outside_take_from_the_test_part():
+def test_more_labels_than_there_are_outside_take_from_the_test_part(caplog):
     outside = 210 - len(draw(0).test)
+    draw(outside)
+    assert not caplog.records
     split = draw(outside + 20)
+    assert f"{outside} labels lie outside of the test part, 20 are taken" in caplog.text
     assert len(split.train) + len(split.valid) == outside + 20
     assert len(split.test) == len(draw(0).test) - 20
     everything = draw(210)

@@ -277,6 +277,13 @@ def test_redshifts_that_are_none():
     assert "1 values of redshift below 0: set to null" in ledger.notes
 
 
+def test_a_label_is_one_text_everywhere():
+    """Blanks around it, numbers and NaN are read alike where classes are made and where counted."""
+    given = ["SNIa ", 3.0, float("nan"), " ", None, "nan", "SNIb/c"]
+    found = [from_arrays([rising()], label=pa.array([label])).label[0] for label in given]
+    assert found == ["SNIa", "3", None, None, None, None, "SNIb/c"]
+
+
 def test_one_point_curves():
     short = {n: [[v[0][0]], v[1]] for n, v in table().to_pydict().items() if n in LISTS}
     transients, ledger = read_transients(table(**short))
@@ -296,6 +303,10 @@ LISTS = ("time", "band", "flux", "flux_err")
         (
             {"flux": [[18.0, 19.5] * 5] * 2, "flux_err": [[0.05] * 10] * 2},
             ["look like magnitudes", "zero_point"],
+        ),
+        (
+            {"flux": [[18.0, 19.5] * 4 + [99.0, -999.0]] * 2, "flux_err": [[0.05] * 10] * 2},
+            ["values from 18 to 19.5", "look like magnitudes"],
         ),
         ({"time": [[2458000.5 + k for k in range(10)]] * 2}, ["do not fit mjd but jd"]),
         ({"object_id": None}, ["no column of ids"]),
