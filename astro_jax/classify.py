@@ -78,7 +78,7 @@ def run_task(
             return STOPPED
         result = {
             "best_step": outcome.control.best_step,
-            "epochs": round(outcome.control.best_step * config.batch_size / len(task.train), 2),
+            "epochs": passes(outcome.control.best_step, config.batch_size, len(task.train)),
             "seconds": round(seconds(), 1),  # of all starts, reading included
             "objects": {part: len(getattr(task, part)) for part in ("train", "valid", "test")},
             "left_out": {drop.reason: drop.objects for drop in task.ledger.drops},
@@ -90,6 +90,11 @@ def run_task(
         write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         print(describe(result, workdir))
     return 0
+
+
+def passes(steps: int, batch_size: int, size: int) -> float:
+    """Return how often `steps` go over `size` objects; fewer than a batch are one pass a step."""
+    return round(steps * min(batch_size, size) / size, 2)
 
 
 def fit_task(

@@ -57,7 +57,8 @@ def schedule(config: ConfigDict, train: Rows, valid: Rows, classes: int) -> dict
     validate nothing is decided by them but the temperature: the last step is the one that is used.
     """
     weights = resolve(config.weights)(train.arrays["label"], classes)
-    steps = max(config.steps, -(-config.epochs * len(train) // config.batch_size))
+    at_once = min(config.batch_size, len(train))  # fewer transients than a batch are one epoch
+    steps = max(config.steps, -(-config.epochs * len(train) // at_once))
     changes = {
         "objective": {"class_weights": list(weights)},
         "steps": steps,

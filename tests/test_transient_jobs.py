@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from tiny import config_of
 from tiny_transients import BASE, SMALL, TRANSFER, known_labels, labelled_transients
 
+from astro_jax.classify import passes
 from astro_jax.data.simulate.transients import simulate_transients
 from astro_jax.data.transient_table import write_transients
 from astro_jax.main import main
@@ -106,6 +107,14 @@ def test_a_seed_draws_other_labels_and_never_the_test_part(transient_base, trans
     assert not ids[0][2] & (ids[0][0] | ids[0][1] | ids[1][0] | ids[1][1])
     stars = [set(part.star) for part in first[:3]]
     assert not (stars[0] & stars[1] or stars[0] & stars[2])
+
+
+def test_fewer_objects_than_a_batch_are_an_epoch_a_step(transient_base, transient_file):
+    task = task_of(transient_base, transient_file, steps=1, epochs=40, batch_size=128)
+    assert len(task.train) == 27 and task.facts["changes"]["steps"] == 40
+    task = task_of(transient_base, transient_file, steps=1, epochs=40, batch_size=8)
+    assert task.facts["changes"]["steps"] == 135  # 40 * 27 / 8
+    assert passes(40, 128, 27) == 40 and passes(135, 8, 27) == 40
 
 
 # Transfer
