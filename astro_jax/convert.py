@@ -5,6 +5,7 @@ from pathlib import Path
 from astro_jax.data.read import read_survey
 from astro_jax.data.table import write_table
 from astro_jax.errors import UserError
+from astro_jax.units import sweep_file
 from astro_jax.workdir import check_output
 
 
@@ -29,8 +30,10 @@ def run(config, workdir: str) -> int:
         columns=dict(config.columns),
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_table(curves, str(output))
     report = Path(f"{output}.quarantine.csv")
+    for path in (output, report):
+        sweep_file(path)
+    write_table(curves, str(output))
     report.unlink(missing_ok=True)
     print(ledger.summary())
     print(f"wrote {output}")

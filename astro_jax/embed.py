@@ -1,7 +1,7 @@
 """The job that turns a survey into a table of embeddings."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from astro_jax.data.source import announce
 from astro_jax.errors import UserError
 from astro_jax.infer import encode, mean_vectors
 from astro_jax.nn.precision import with_dtype
+from astro_jax.units import sweep_file
 from astro_jax.weights import Run, load
 from astro_jax.workdir import check_output
 
@@ -29,22 +30,35 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """Write `config.output`: id (and band) and embedding of every curve with a finite point.
 
     embedding is a fixed-size list of float32: the mean over the observations of a curve, or with
-    pooling "none" a list of such vectors, one an observation.
+    pooling "none" a list of such vectors, one an observation.  An output whose name does not end in
+    .parquet is a folder, for a catalogue of any size (see `catalogue`).
     """
     if not config.init or not config.output:
-        raise UserError("embed needs --config.init=RUN and --config.output=FILE.parquet")
+        raise UserError(
+            "embed needs --config.init=RUN and --config.output=FILE.parquet (or FOLDER)"
+        )
     if config.pooling not in POOLING:
         raise UserError(f"config.pooling '{config.pooling}' is unknown; give mean or none")
     if config.get("dtype", "float32") not in TYPES:
         raise UserError(f"config.dtype '{config.dtype}' is unknown; give float32 or bfloat16")
     if config.batch_size < 0:
         raise UserError(f"config.batch_size={config.batch_size} must be at least 0 (0: by itself)")
-    check_output(Path(config.output))
+    output = Path(config.output)
+    whole = output.suffix == ".parquet"
+    if whole and config.get("shard"):
+        raise UserError(f"config.shard={config.shard} needs a folder as config.output, not a file")
+    if whole:
+        check_output(output)
     trained = load(config.init, config.step)
     trained = trained._replace(model=with_dtype(trained.model, config.get("dtype", "float32")))
     print(announce(config), flush=True)
+    if not whole:
+        from astro_jax.catalogue import run_folder  # which is made of what stands below
+
+        return run_folder(config, trained)
+    sweep_file(output)
     accounts: list[Ledger] = []
-    rows = write_parquet(embed_pieces(trained, config, accounts), Path(config.output))
+    rows = write_parquet(embed_pieces(trained, config, accounts), output)
     ledger = merged(accounts)
     print(ledger.summary(), flush=True)
     if ledger.rows:
@@ -66,24 +80,32 @@ def embed_pieces(trained: Run, config: ConfigDict, accounts: list[Ledger]) -> It
             yield table.cast(schema)
 
 
-def embed(trained: Run, curves: Curves, config: ConfigDict) -> Iterator[pa.Table]:
-    """Yield the table of embeddings in pieces: the vectors of all observations may fill no RAM."""
+def embed(
+    trained: Run, curves: Curves, config: ConfigDict, keys: Sequence[str] = ("id", "band")
+) -> Iterator[pa.Table]:
+    """Yield the table of embeddings in pieces: the vectors of all observations may fill no RAM.
+
+    keys: columns that stand before the embedding, where the survey has them
+    """
     at_once = AT_ONCE[config.pooling]
     for first in range(0, len(curves), at_once):
         part = curves.take(np.arange(first, min(first + at_once, len(curves))))
         of = mean_vectors if config.pooling == "mean" else encode
         vectors = of(trained, part, batch_size=config.batch_size or None)
-        yield embedding_table(part, vectors, config.pooling)
+        yield embedding_table(part, vectors, config.pooling, keys)
 
 
 def embedding_table(
-    curves: Curves, vectors: np.ndarray | list[np.ndarray], pooling: str
+    curves: Curves,
+    vectors: np.ndarray | list[np.ndarray],
+    pooling: str,
+    keys: Sequence[str] = ("id", "band"),
 ) -> pa.Table:
     """Return id (and band) and embedding as an Arrow table, one row a curve, in input order.
 
     vectors: of the curves, [N, D]; with pooling "none" of their observations, a list of [n, D]
     """
-    keys = [name for name in ("id", "band") if name in curves.columns.column_names]
+    keys = [name for name in keys if name in curves.columns.column_names]
     item = pa.list_(pa.float32(), vectors[0].shape[-1])
     if pooling == "mean":
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=item)

@@ -99,7 +99,9 @@ def test_quarantined_rows_are_reported_and_exit_code_0(finished, tmp_path):
         ("--config.step=newest", "'best' or 'last'"),
         ("--config.data.path=nowhere.parquet", "nowhere.parquet"),
         ("--config.batch_size=-1", "must be at least 0"),
-        ("--config.output=/", "is a folder"),
+        ("--config.output=/", "holds other files"),
+        (f"--config.output={__file__}", "is no folder"),
+        ("--config.shard=0/2", "needs a folder"),
         (f"--config.output={__file__}/e.parquet", "is no folder"),
     ],
 )

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from astro_jax.data import table
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, opening
-from astro_jax.data.read import UNREADABLE, cleaned, find_files, nothing_usable, one_line
+from astro_jax.data.read import UNREADABLE, cleaned, find_files, no_curves, nothing_usable, one_line
 from astro_jax.data.rows import KEY, quarantine_rows
 from astro_jax.data.source import load_curves
 from astro_jax.errors import UserError
@@ -44,7 +44,7 @@ def survey_pieces(config: ConfigDict) -> Iterator[tuple[Curves, Ledger]]:
         except UNREADABLE as error:
             row = Quarantined(path, "", "", 1, 0, one_line(error))
             lost = lost if usable else [*lost, row]
-            yield Curves(*_no_curves()), opening(1, 0).quarantine([row])
+            yield no_curves(), opening(1, 0).quarantine([row])
     if not usable:
         raise UserError(nothing_usable(config.data.path, lost))
 
@@ -111,15 +111,24 @@ def raw_pieces(path: str, data: ConfigDict, groups: Sequence[int] | None = None)
 
 
 def key_hashes(columns: pa.Table) -> np.ndarray:
-    """Return 64 bits of the key (id, band, survey) of each row, [N] int64."""
-    names = [name for name in KEY if name in columns.column_names]
-    rows = zip(*(columns[name].to_pylist() for name in names), strict=True)
-    return np.fromiter((hash(row) for row in rows), np.int64, columns.num_rows)
+    """Return 64 bits of the key (id, band, survey) of each row, [N] int64; of this process only."""
+    told = np.zeros(columns.num_rows, np.uint64)
+    for name in (name for name in KEY if name in columns.column_names):
+        column = columns[name]
+        if pa.types.is_integer(column.type) and not column.null_count:
+            values = column.to_numpy()
+        else:
+            values = np.fromiter(map(hash, column.to_pylist()), np.int64, len(column))
+        told = _mixed(told ^ _mixed(values.astype(np.uint64)))
+    return told.view(np.int64)
 
 
-def _no_curves() -> tuple:
-    none = np.zeros(0, np.float32)
-    return none.astype(float), none, none, np.zeros(1, np.int64), pa.table({"id": pa.array([])})
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """Mix the bits of uint64 values one to one (splitmix64, Steele et al. 2014)."""
+    x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def ahead(items: Iterable[Any]) -> Iterator[Any]:

@@ -61,15 +61,35 @@ def read_survey(
     of times is open, or nothing usable remains.
     """
     path = os.fsdecode(path)
-    choice = Choice(format or None, time_format or None, dict(columns or {}))
-    if choice.format and choice.format not in NAMES:
+    choice = chosen(format, time_format, columns)
+    curves, ledger = read_paths(find_files(path), choice, band, fields, every_row)
+    if not len(curves.time):
+        raise UserError(nothing_usable(path, ledger.rows))
+    return curves, ledger
+
+
+def chosen(
+    format: str | None, time_format: str | None, columns: Mapping[str, str] | None
+) -> Choice:
+    """Return what the user said about a survey; UserError for an unknown format or origin."""
+    if format and format not in NAMES:
         raise UserError(f"unknown format '{format}'{suggest(format, NAMES)}")
-    if choice.time_format:
-        offset(choice.time_format)
-    paths = find_files(path)
+    if time_format:
+        offset(time_format)
+    return Choice(format or None, time_format or None, dict(columns or {}))
+
+
+def read_paths(
+    paths: Sequence[str],
+    choice: Choice,
+    band: str | Sequence[str] | None = None,
+    fields: Sequence | None = None,
+    every_row: bool = False,
+) -> tuple[Curves, Ledger]:
+    """Do what `read_survey` does for a list of files; no curves where nothing is usable."""
     raws, files, lost, notes = read_files(paths, lambda p: read_source(load(p, choice), choice))
     if not raws:
-        raise UserError(nothing_usable(path, lost))
+        return no_curves(), opening(len(lost), 0).quarantine(lost)
     raw, origin = join(raws, files)
     lost += raw.lost
     ledger = opening(len(raw) + sum(r.objects for r in lost), len(raw.time))
@@ -78,10 +98,15 @@ def read_survey(
     if not every_row:
         raw, origin, rows = quarantine_rows(raw, origin)
         ledger = ledger.quarantine(rows)
-    curves, ledger = cleaned(raw, origin, ledger, every_row)
-    if not len(curves.time):
-        raise UserError(nothing_usable(path, ledger.rows))
-    return curves, ledger
+    return cleaned(raw, origin, ledger, every_row)
+
+
+def no_curves() -> Curves:
+    """Return a survey without a curve."""
+    none = np.zeros(0, np.float32)
+    return Curves(
+        none.astype(float), none, none, np.zeros(1, np.int64), pa.table({"id": pa.array([])})
+    )
 
 
 def cleaned(
