@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -320,3 +321,24 @@ def test_compiled_programs_are_kept_where_the_environment_says(monkeypatch, tmp_
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
     keep_compiled()
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an allocator of its own")
+def test_memory_that_was_freed_serves_again():
+    """Without `keep_memory` the kernel clears each page of the second buffer once more."""
+    code = """
+import resource, sys
+import numpy as np
+from astro_jax.main import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+np.ones(2**25)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(2**25)  # 256 MiB: 65,536 pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code, word], capture_output=True).stdout)
+        for word in ("kept", "not")
+    ]
+    assert faults[0] < 1000 and faults[1] > 20 * faults[0]
