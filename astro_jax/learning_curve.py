@@ -5,6 +5,7 @@ fits that are missing. The test objects are the same for all of them.
 """
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from astro_jax import checkpoint, transient_training
 from astro_jax.checks import check_training
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import announce
+from astro_jax.data.split import star_position
 from astro_jax.data.transient_source import load_transients
 from astro_jax.data.transients import Transients
 from astro_jax.errors import STOPPED, UserError, suggest
@@ -25,7 +27,7 @@ from astro_jax.evals import auroc
 from astro_jax.evals.calibration import softmax
 from astro_jax.evals.transfer import proxy_distance
 from astro_jax.evals.transient_features import UNKNOWN, transient_features
-from astro_jax.learning_summary import describe, draw, summarise
+from astro_jax.learning_summary import Setup, describe, draw, summarise
 from astro_jax.spec import build
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, resolve_config
@@ -50,6 +52,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         print(announce(config), flush=True)
         target = labelled(*load_transients(config), config.data)
         print(target[2].summary(), flush=True)
+        check_sizes(config, target[0])
         try:
             for method, size, seed in missing(config, workdir):
                 record = measure(fits[method], size, seed, base, target)
@@ -58,7 +61,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
         except KeyboardInterrupt:
             print("stopped; the same command goes on with the fits that are missing")
             return STOPPED
-        result = summarise(read_metrics(workdir / "fits.jsonl"), list(config.methods))
+        lines = read_metrics(workdir / "fits.jsonl")
+        setups = {name: setup_of(fit) for name, fit in fits.items()}
+        result = summarise(lines, list(config.methods), setups)
         result["distance"] = distance(config, target[0])
         write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         draw(workdir, result)
@@ -81,6 +86,22 @@ def fits_of(config: ConfigDict) -> dict[str, ConfigDict]:
         check_training(fit)
         found[method] = fit
     return found
+
+
+def setup_of(fit: ConfigDict) -> Setup:
+    """Return what a summary has to know of a method; losses over other steps are other values."""
+    steps = f" over {fit.objective.steps} steps" if fit.monitor == "loss" else ""
+    return Setup(f"{fit.monitor}{steps}", fit.batch_size)
+
+
+def check_sizes(config: ConfigDict, target: Transients) -> None:
+    """Raise UserError for a size that takes labels from the test part, which is one for all."""
+    outside = int((star_position(target.star.astype(str)) < 1 - config.data.test).sum())
+    if max(config.sizes) > outside:
+        raise UserError(
+            f"config.sizes={max(config.sizes)}: {outside} labels lie outside of the test part, "
+            "which is the same for all sizes; give fewer, or lower config.data.test"
+        )
 
 
 def base_of(config: ConfigDict, workdir: Path) -> str | None:
@@ -158,12 +179,20 @@ def score(trained: Run, task: Task) -> dict[str, Any]:
     }
 
 
-def distance(config: ConfigDict, target: Transients) -> float:
+def distance(config: ConfigDict, target: Transients) -> float | None:
     """Return the proxy A-distance of the objects of the base and of the target.
 
-    By the hand-made features that are known of half of the objects of both, or more.
+    By the hand-made features that are known of half of the objects of both, or more. None where
+    the objects of the base are not known: it is not ours, or its files are not here.
     """
-    source, _ = load_transients(config.base)
+    trained = load(config.init).config if config.init else config.base
+    try:
+        if "simulate" not in trained.get("data", {}):
+            return None
+        source, _ = load_transients(trained)
+    except UserError as error:
+        logging.warning("no distance of base and target: %s", error)
+        return None
     tables = []
     for transients in (source, target):
         rows = np.random.default_rng(config.seed).permutation(len(transients))[:COMPARED]

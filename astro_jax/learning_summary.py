@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,28 +24,44 @@ NUMBERS = {
 }
 
 
-def summarise(fits: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> dict[str, Any]:
+class Setup(NamedTuple):
+    """How a method is fitted: what its validation values are of, and the objects of a step."""
+
+    watched: str
+    batch_size: int
+
+
+def summarise(
+    fits: Sequence[Mapping[str, Any]], methods: Sequence[str], setups: Mapping[str, Setup]
+) -> dict[str, Any]:
     """Return medians and MAD by method and size, and what each is worth against direct training.
 
     fits: records of `learning_curve.measure`; a method whose name starts with "direct" is one to
-    compare with
+    compare with; setups: of each method
     """
     curves = {m: curve_of(fits, m) for m in methods}
     baselines = [m for m in methods if m.startswith("direct")]
     return {
         "seeds": len({fit["seed"] for fit in fits}),
         "tested": dict(zip(fits[0]["each"], fits[0]["tested"], strict=True)),
-        "curves": {
-            method: {str(n): spread(values) for n, values in curve.items()}
-            for method, curve in curves.items()
+        "curves": spreads(curves),
+        **{
+            name: spreads({m: curve_of(fits, m, name) for m in methods})
+            for name in ("micro_auroc", "calibration_error")
         },
         "gains": {
-            f"{method} against {direct}": gains(fits, curves, method, direct)
+            f"{method} against {direct}": gains(curves, method, direct)
+            | convergence(fits, method, direct, setups)
             for direct in baselines
             for method in methods
             if method not in baselines
         },
     }
+
+
+def spreads(curves: Mapping[str, Mapping[int, list[float]]]) -> dict[str, dict[str, Any]]:
+    """Return `spread` of each size of each method."""
+    return {m: {str(n): spread(v) for n, v in curve.items()} for m, curve in curves.items()}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -54,37 +70,57 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median, "mad": mad, "mean": float(np.mean(values))}
 
 
-def curve_of(fits: Sequence[Mapping[str, Any]], method: str) -> dict[int, list[float]]:
-    """Return {size: [macro AUROC of each seed, in order]} of a method."""
-    some = sorted((f["size"], f["seed"], f["macro_auroc"]) for f in fits if f["method"] == method)
+def curve_of(
+    fits: Sequence[Mapping[str, Any]], method: str, name: str = "macro_auroc"
+) -> dict[int, list[float]]:
+    """Return {size: [a score, macro AUROC, of each seed, in order]} of a method."""
+    some = sorted((f["size"], f["seed"], f[name]) for f in fits if f["method"] == method)
     sizes = dict.fromkeys(size for size, _, _ in some)
     return {n: [v for size, _, v in some if size == n] for n in sizes}
 
 
-def gains(
-    fits: Sequence[Mapping[str, Any]], curves: Mapping[str, Any], method: str, direct: str
-) -> dict[str, Any]:
-    """Return labels saved and retention with intervals over seeds, and epochs at the largest size.
+def gains(curves: Mapping[str, Any], method: str, direct: str) -> dict[str, Any]:
+    """Return labels saved and retention with intervals over seeds.
 
     Numbers are [value, low, high], null where infinite.
     """
-    pair = curves[method], curves[direct]
     told: dict[str, Any] = {}
     for name, function in NUMBERS.items():
-        value, interval = over_draws(function, *pair)
+        value, interval = over_draws(function, curves[method], curves[direct])
         told[name] = [finite(x) for x in (value, *interval)]
-    most = max(curves[direct])
-    courses = {
-        m: [f["course"] for f in fits if f["method"] == m and f["size"] == most]
+    return told
+
+
+def convergence(
+    fits: Sequence[Mapping[str, Any]], method: str, direct: str, setups: Mapping[str, Setup]
+) -> dict[str, Any]:
+    """Return epochs and steps until the validation value converges, medians over seeds.
+
+    All at the largest size of direct training. Epochs until a method reaches the best value of
+    direct training are null where the two watch different values, or where it never does.
+    """
+    most = max(f["size"] for f in fits if f["method"] == direct)
+    found = {
+        m: {f["seed"]: f for f in fits if f["method"] == m and f["size"] == most}
         for m in (method, direct)
     }
-    told["epochs_to_converge"] = {
-        m: float(np.median([epochs_to_converge(c) for c in courses[m]])) for m in courses
+    epochs: dict[str, float] = {}
+    steps: dict[str, float] = {}
+    for m, of_seeds in found.items():
+        each = [epochs_to_converge(f["course"]) for f in of_seeds.values()]
+        ends = [-(-sum(f["trained"]) // setups[m].batch_size) for f in of_seeds.values()]
+        epochs[m] = float(np.median(each))
+        steps[m] = float(np.median(np.multiply(each, ends)))
+    reached = [
+        epochs_to_reach(f["course"], min(value for _, value in found[direct][seed]["course"]))
+        for seed, f in found[method].items()
+        if seed in found[direct] and setups[method].watched == setups[direct].watched
+    ]
+    return {
+        "epochs_to_converge": epochs,
+        "steps_to_converge": steps,
+        "epochs_to_reach_the_loss_of_direct": finite(np.median(reached)) if reached else None,
     }
-    levels = [min(loss for _, loss in c) for c in courses[direct]]
-    reached = [epochs_to_reach(c, level) for c, level in zip(courses[method], levels, strict=False)]
-    told["epochs_to_reach_the_loss_of_direct"] = finite(float(np.median(reached)))
-    return told
 
 
 def finite(value: float) -> float | None:
@@ -116,9 +152,11 @@ def describe(result: Mapping[str, Any], workdir: Path) -> str:
     lines = [text_table(rows), f"{result['seeds']} seeds; tested on {tested}"]
     for name, told in result["gains"].items():
         saved, kept = percent(told["labels_saved"]), percent(told["retention"])
-        epochs = ", ".join(f"{m} {e:g}" for m, e in told["epochs_to_converge"].items())
+        epochs = ", ".join(f"{m} {e:.1f}" for m, e in told["epochs_to_converge"].items())
         lines.append(f"{name}: labels saved {saved}, retention with 30 % {kept}; epochs {epochs}")
-    lines.append(f"proxy distance of base and target {result['distance']:.2f} of 2; see {workdir}")
+    apart = result["distance"]
+    told = "not known" if apart is None else f"{apart:.2f} of 2"
+    lines.append(f"proxy distance of base and target {told}; see {workdir}")
     return "\n".join(lines)
 
 

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from tiny import ROOT
 from tiny_transients import small_curve
 
+from astro_jax.data.read_transients import read_transients
 from astro_jax.evals.transfer import (
     epochs_to_converge,
     epochs_to_reach,
@@ -19,7 +21,8 @@ from astro_jax.evals.transfer import (
     reaches,
     retention,
 )
-from astro_jax.learning_summary import percent, summarise
+from astro_jax.learning_curve import distance
+from astro_jax.learning_summary import Setup, percent, summarise
 from astro_jax.main import main
 from astro_jax.summary import read_metrics
 
@@ -74,12 +77,20 @@ def test_it_goes_on_with_the_fits_that_are_missing(
         ("--config.methods=('transfers',)", "no method 'transfers' (did you mean 'transfer'?)"),
         ("--config.fits.transfer.steps=0", "config.steps=0 must be at least 1"),
         ("--config.sizes=(2,)", "3 classes need at least 4 labels"),
+        ("--config.sizes=(8, 140)", "config.sizes=140: 95 labels lie outside of the test part"),
     ],
 )
 def test_refused(transient_base, transient_file, tmp_path, capsys, change, message):
     line = tiny(transient_base, transient_file, f"--workdir={tmp_path}", change)
     assert main(["main", *line]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_distance_is_to_the_objects_of_the_base(transient_base, transient_file, shared):
+    target = read_transients(str(transient_file))[0]
+    assert 0.5 < distance(ConfigDict({"init": str(transient_base), "seed": 0}), target) <= 2
+    released = shared / "weights" / "transient_astromcad_ztfsims.npz"
+    assert distance(ConfigDict({"init": str(released), "seed": 0}), target) is None
 
 
 def test_an_unknown_variant(capsys):
@@ -144,15 +155,23 @@ def test_a_summary_in_text():
         {
             "method": method, "size": n, "seed": s, "macro_auroc": v, "tested": [3, 2],
             "each": {"a": v, "b": v}, "course": [[1.0, 2.0], [2.0, 1.0 / (1 + (method == "t"))]],
+            "micro_auroc": v / 2, "calibration_error": 0.25, "trained": [n - 50, 10],
         }
         for method, curve in (("t", TRANSFER), ("direct", DIRECT))
         for n, values in curve.items()
         for s, v in enumerate(values)
     ]  # fmt: skip
-    result = summarise(fits, ["t", "direct"])
+    setups = {"t": Setup("loss", 32), "direct": Setup("loss", 128)}
+    result = summarise(fits, ["t", "direct"], setups)
     assert result["curves"]["t"]["100"]["median"] == 0.75 and result["tested"] == {"a": 3, "b": 2}
     told = result["gains"]["t against direct"]
     assert told["labels_saved"][0] == pytest.approx(0.625)
     assert told["epochs_to_converge"] == {"t": 2.0, "direct": 2.0}
+    assert told["steps_to_converge"] == {"t": 24.0, "direct": 6.0}  # 12 and 3 an epoch of 360
     assert told["epochs_to_reach_the_loss_of_direct"] == 2.0
+    assert result["micro_auroc"]["t"]["100"]["median"] == 0.375
+    assert result["calibration_error"]["t"]["400"] == {"median": 0.25, "mad": 0.0, "mean": 0.25}
+    setups["direct"] = Setup("cross_entropy", 128)  # another value: nothing to reach
+    told = summarise(fits, ["t", "direct"], setups)["gains"]["t against direct"]
+    assert told["epochs_to_reach_the_loss_of_direct"] is None
     assert percent([0.5, None, 1.0]) == "50 % (- to 100)"
