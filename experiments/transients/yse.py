@@ -65,11 +65,22 @@ def yse_file(split: int) -> Path:
 
 
 def goal() -> None:
-    """Train with 60 and with all labels outside of the test part, five seeds; write goal.json."""
-    init = base("ztf")
+    """Train with 60 and with all labels outside of the test part, five seeds, from each base.
+
+    Writes goal.json: {base: {setting: scores}}.
+    """
+    told: dict[str, dict] = {}
+    for name in ("ztf", "surveys", "yse"):
+        told[name] = goal_from(name)
+        write("goal", told)
+    draw_days({name: told["ztf"][name] for name in ("60", "all")})
+
+
+def goal_from(start: str) -> dict[str, Any]:
+    """Return the scores of what starts from one base, and of what needs none, by setting."""
     told = {}
     for name, setting in SETTINGS.items():
-        found = [one_seed(init, setting, seed) for seed in range(SEEDS)]
+        found = [one_seed(start, setting, seed) for seed in range(SEEDS)]
         scores = {key: [f[key] for f, _, _ in found] for key in found[0][0]}
         told[name] = {
             "mean and 95 % over seeds": {k: list(over_seeds(v)) for k, v in scores.items()},
@@ -80,23 +91,24 @@ def goal() -> None:
             truth = found[0][2]
             mean = np.mean([said for _, said, _ in found], axis=0)
             told[name]["five seeds averaged"] = summary(aurocs(mean, truth, THREE))
-        write("goal", told)
     keys = next(iter(told.values()))["seeds"]
+    print(f"from the base {start}")
     print(text_table([
         {"": k, **{n: round(t["mean and 95 % over seeds"][k][0], 3) for n, t in told.items()}}
         for k in keys
     ]))  # fmt: skip
-    draw_days({name: told[name] for name in ("60", "all")})
+    return told
 
 
 def one_seed(
-    init: str, setting: Setting, seed: int
+    start: str, setting: Setting, seed: int
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """Return all scores of a seed, the probabilities of the test objects and their classes."""
+    prefix = "goal" if start == "ztf" else f"goal_{start}"
     folder = run(
         "transfer_bts.py",
-        f"goal_{setting.labels}_{setting.split(seed)}_{seed}",
-        init=init,
+        f"{prefix}_{setting.labels}_{setting.split(seed)}_{seed}",
+        init=base(start),
         data__path=yse_file(setting.split(seed)),
         data__test=setting.test,
         labels=setting.labels,
@@ -111,7 +123,7 @@ def one_seed(
         "calibration error after": result["model"]["calibration_error"],
         **{f"day {d}": v[0] for d, v in result["by_day"].items()},
     }
-    plain = plain_baselines(setting, seed, init)
+    plain = plain_baselines(setting, seed, base(start))
     trees, forest = plain["our latents, trees"], plain["forest"]
     plain["transfer and forest, averaged"] = (said + forest) / 2
     plain["our latents, trees, and forest, averaged"] = (trees + forest) / 2
