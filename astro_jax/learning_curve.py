@@ -37,7 +37,7 @@ from astro_jax.transient_task import FEED, drawn_task, labelled
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, locked, write_text
 
-EVALUATIONS = 20  # of a fit that is not stopped by them: they only show its course
+EVALUATIONS = 100  # at most, of a fit that is not stopped by them: they only show its course
 COMPARED = 1000  # objects of base and target, to tell them apart
 
 
@@ -145,7 +145,7 @@ def measure(
     full = resolve_config(fit, task.facts)
     decides = len(task.valid) >= fit.min_valid
     each = -(-len(task.train) // fit.batch_size)  # steps an epoch
-    full.eval_every = each if decides else max(full.steps // EVALUATIONS, 1)
+    full.eval_every = each if decides else evaluation_interval(full.steps, each)
     full.patience = full.patience if decides else 0
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -163,6 +163,14 @@ def measure(
         "course": [[line["step"] / each, line[fit.monitor]] for line in lines],
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def evaluation_interval(steps: int, each: int) -> int:
+    """Return the steps between evaluations: an epoch of `each` steps, or more where it is long.
+
+    All methods are looked at alike: what is seen every fifth epoch cannot converge in the first.
+    """
+    return max(each, -(-steps // EVALUATIONS))
 
 
 def score(trained: Run, task: Task) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from astro_jax.evals.transfer import (
     reaches,
     retention,
 )
-from astro_jax.learning_curve import distance
+from astro_jax.learning_curve import distance, evaluation_interval
 from astro_jax.learning_summary import Setup, percent, summarise
 from astro_jax.main import main
 from astro_jax.summary import read_metrics
@@ -96,6 +96,12 @@ def test_the_distance_is_to_the_objects_of_the_base(transient_base, transient_fi
 def test_an_unknown_variant(capsys):
     assert main(["main", f"{CONFIG}:ztf_ysee"]) == 1
     assert "did you mean 'ztf_yse'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [113, 600])
+def test_all_methods_are_evaluated_once_an_epoch_with_many_labels(steps):
+    assert evaluation_interval(steps, 6) == 6
+    assert evaluation_interval(steps, 1) == -(-steps // 100)  # 15 labels, 600 epochs
 
 
 # The definitions
