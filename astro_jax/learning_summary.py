@@ -12,6 +12,7 @@ from astro_jax.evals.transfer import (
     epochs_to_reach,
     labels_saved,
     median_and_mad,
+    median_interval,
     over_draws,
     retention,
 )
@@ -34,7 +35,7 @@ class Setup(NamedTuple):
 def summarise(
     fits: Sequence[Mapping[str, Any]], methods: Sequence[str], setups: Mapping[str, Setup]
 ) -> dict[str, Any]:
-    """Return medians and MAD by method and size, and what each is worth against direct training.
+    """Return medians by method and size, and what each is worth against direct training.
 
     fits: records of `learning_curve.measure`; a method whose name starts with "direct" is one to
     compare with; setups: of each method
@@ -64,10 +65,11 @@ def spreads(curves: Mapping[str, Mapping[int, list[float]]]) -> dict[str, dict[s
     return {m: {str(n): spread(v) for n, v in curve.items()} for m, curve in curves.items()}
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median, median absolute deviation and mean."""
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Return median, median absolute deviation, mean, and the median's 95 % interval over seeds."""
     median, mad = median_and_mad(values)
-    return {"median": median, "mad": mad, "mean": float(np.mean(values))}
+    interval = median_interval(values)
+    return {"median": median, "mad": mad, "mean": float(np.mean(values)), "interval": interval}
 
 
 def curve_of(

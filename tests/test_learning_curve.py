@@ -15,6 +15,7 @@ from astro_jax.evals.transfer import (
     final,
     labels_saved,
     median_and_mad,
+    median_interval,
     monotone,
     over_draws,
     proxy_distance,
@@ -112,6 +113,10 @@ TRANSFER = {100: [0.75, 0.75, 0.7], 200: [0.85, 0.85, 0.8], 400: [0.9, 0.9, 0.9]
 
 def test_median_and_its_deviation():
     assert median_and_mad([1.0, 2.0, 10.0]) == (2.0, 1.0)
+    assert median_interval([3.0]) == [3.0, 3.0]
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = median_interval(values)  # the median's error is 1.25 / sqrt(400)
+    assert low < np.median(values) < high and 0.15 < high - low < 0.35
 
 
 def test_labels_saved_by_hand():
@@ -176,7 +181,9 @@ def test_a_summary_in_text():
     assert told["steps_to_converge"] == {"t": 24.0, "direct": 6.0}  # 12 and 3 an epoch of 360
     assert told["epochs_to_reach_the_loss_of_direct"] == 2.0
     assert result["micro_auroc"]["t"]["100"]["median"] == 0.375
-    assert result["calibration_error"]["t"]["400"] == {"median": 0.25, "mad": 0.0, "mean": 0.25}
+    assert result["calibration_error"]["t"]["400"] == {
+        "median": 0.25, "mad": 0.0, "mean": 0.25, "interval": [0.25, 0.25],
+    }  # fmt: skip
     setups["direct"] = Setup("cross_entropy", 128)  # another value: nothing to reach
     told = summarise(fits, ["t", "direct"], setups)["gains"]["t against direct"]
     assert told["epochs_to_reach_the_loss_of_direct"] is None

@@ -19,6 +19,13 @@ def median_and_mad(values: Sequence[float]) -> tuple[float, float]:
     return middle, float(np.median(np.abs(values - middle)))
 
 
+def median_interval(values: Sequence[float], seed: int = 0, draws: int = DRAWS) -> list[float]:
+    """Return the 95 % interval of the median over draws of the values with replacement."""
+    values = np.asarray(values, float)
+    drawn = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    return np.percentile(np.median(values[drawn], axis=1), [2.5, 97.5]).tolist()
+
+
 def monotone(values: Sequence[float]) -> np.ndarray:
     """Return the rising sequence nearest to the values (isotonic regression, by pooling)."""
     pools: list[list[float]] = []
