@@ -54,8 +54,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
     print(announce(config), flush=True)
     if not whole:
         from astro_jax.catalogue import run_folder  # which is made of what stands below
+        from astro_jax.hats_catalogue import is_hats, run_hats
 
-        return run_folder(config, trained)
+        return (run_hats if is_hats(config.data.path) else run_folder)(config, trained)
     sweep_file(output)
     accounts: list[Ledger] = []
     rows = write_parquet(embed_pieces(trained, config, accounts), output)

@@ -75,19 +75,30 @@ def wrong_table(path: Path, record: dict[str, Any]) -> tuple[list[str], np.ndarr
         return ["is not there"], np.zeros(0, np.int64)
     if sha256(path) != record["sha256"]:
         return ["is not what was written (SHA-256)"], np.zeros(0, np.int64)
-    found, keys, rows = [], [], 0
+    found, rows, keys = read_table(path)
+    if rows != record["rows_out"]:
+        found.append(f"{rows} rows, {record['rows_out']} in the record")
+    return found, keys
+
+
+def read_table(path: Path, id_name: str = "id") -> tuple[list[str], int, np.ndarray]:
+    """Return what is wrong with ids and embeddings of a table, its rows, the hashes of its keys."""
+    found, keys, rows = [], [np.zeros(0, np.int64)], 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(2**14):
-            table = pa.Table.from_batches([batch])
+            table = keyed(pa.Table.from_batches([batch]), id_name)
             rows += table.num_rows
             nulls = table["id"].null_count
             found += [f"{nulls} null ids"] if nulls else []
             bad = not_finite(table["embedding"].combine_chunks())
             found += [f"{bad} embeddings are null or not finite"] if bad else []
             keys.append(key_hashes(table))
-    if rows != record["rows_out"]:
-        found.append(f"{rows} rows, {record['rows_out']} in the record")
-    return found, np.concatenate([np.zeros(0, np.int64), *keys])
+    return found, rows, np.concatenate(keys)
+
+
+def keyed(table: pa.Table, id_name: str) -> pa.Table:
+    """Return a table whose column of ids is called `id`."""
+    return table.rename_columns({id_name: "id"}) if id_name != "id" else table
 
 
 def not_finite(column: pa.Array) -> int:
@@ -122,7 +133,7 @@ def other_kinds(files: Sequence[Path]) -> list[str]:
     ]
 
 
-def repeated(files: Sequence[Path], hashes: Sequence[np.ndarray]) -> list[str]:
+def repeated(files: Sequence[Path], hashes: Sequence[np.ndarray], id_name: str = "id") -> list[str]:
     """Return the keys that occur in two units, or twice in one, with the units.
 
     Sorted by hash first; the few rows whose hash occurs twice are then compared as they are.
@@ -132,8 +143,8 @@ def repeated(files: Sequence[Path], hashes: Sequence[np.ndarray]) -> list[str]:
     where = defaultdict(list)
     for path, own in zip(files, hashes, strict=True) if len(twice) else ():
         rows = np.flatnonzero(np.isin(own, twice))
-        names = [name for name in KEY if name in pq.read_schema(path).names] if len(rows) else []
-        if names:
+        names = [n for n in (id_name, *KEY) if len(rows) and n in pq.read_schema(path).names]
+        if names := list(dict.fromkeys(names)):
             table = pq.read_table(path, columns=names).take(pa.array(rows))
             for row in table.to_pylist():
                 where[tuple(row.values())].append(path.stem)

@@ -10,6 +10,8 @@ whole with its input (docs/cluster.md):
 
     python -m astro_jax.main --config=configs/embed.py --config.init=runs/macho \
         --config.data.path=survey --config.output=embedded --config.shard=0/64
+
+Where `data.path` is a HATS catalogue, so is the output (extra `catalog`: LSDB on Dask).
 """
 
 from ml_collections import ConfigDict
@@ -31,6 +33,10 @@ def get_config() -> ConfigDict:
             "pooling": "mean",  # mean over observations, or none: a vector an observation
             "dtype": "float32",  # of activations; bfloat16 on an accelerator
             "batch_size": 0,  # windows at once; 0: 16 on CPU, 1024 elsewhere
+            "dask": {  # of a HATS catalogue
+                "workers": 0,  # processes of this machine; 0: this one
+                "scheduler": "",  # the address of a running cluster, instead
+            },
             "data": defaults.source(stars=100),
         }
     )
