@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from astro_jax.evals.classification import Scores, scores, summary, vote_windows
 from astro_jax.grown import Grown, plant
 from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
 from astro_jax.pretrain import estimate
+from astro_jax.quantiles import keep_quantiles
 from astro_jax.report import calibration_plot, confusion_plot, text_table, training_plot
+from astro_jax.report_run import REPORT, close_run
+from astro_jax.shown import Shown, show_classes
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, class_task, encoder_run, keep_facts, resolve_config
 from astro_jax.train import Outcome, train
@@ -44,11 +48,13 @@ def run_task(
     feed: Feed = WINDOWS,
     check: Callable[[ConfigDict], None] = check_training,
     params_of: Callable[[ConfigDict], Any] = lambda config: None,
+    show: Callable[[Task, Path, int], Shown] = show_classes,
 ) -> int:
     """Read, train and report a task: what all jobs with labels, and those on objects, share.
 
     feed: what makes batches of the parts of the task; check: raises UserError for a config that
-    cannot be; params_of: what training starts from, see `train.assemble`
+    cannot be; params_of: what training starts from, see `train.assemble`; show: what the report
+    shows of objects, from task, workdir and seed
     """
     check(config)
     if config.dry_run:
@@ -71,6 +77,7 @@ def run_task(
         print(task.ledger.summary(), flush=True)
         task.ledger.write(str(workdir / "quarantine.csv"))
         keep_facts(workdir, task.facts)
+        keep_quantiles(workdir, task.train)
         full = resolve_config(config, task.facts)
         outcome = fit_task(full, task, workdir, feed, params_of(config))
         if outcome.stopped:
@@ -87,8 +94,10 @@ def run_task(
         training_plot(
             workdir / "training.png", read_metrics(workdir / "metrics.jsonl"), workdir.name, "loss"
         )
+        text = describe(result, workdir)
+        close_run(workdir, full, result, text, partial(show, task, workdir, config.seed))
         write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
-        print(describe(result, workdir))
+        print(text)
     return 0
 
 
@@ -206,5 +215,5 @@ def describe(result: dict, workdir: Path) -> str:
     return (
         f"{text_table(rows)}\n{len(result['classes'])} classes; {objects['train']} objects to "
         f"train, {objects['valid']} to validate, {objects['test']} to test; best step "
-        f"{result['best_step']}, {result['epochs']} epochs; pictures are in {workdir}"
+        f"{result['best_step']}, {result['epochs']} epochs; the report is {workdir / REPORT}"
     )

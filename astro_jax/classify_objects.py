@@ -15,7 +15,9 @@ from astro_jax.data.multimodal_batches import OBJECTS
 from astro_jax.evals.classification import scores, summary
 from astro_jax.multimodal_infer import class_probabilities
 from astro_jax.multimodal_task import check_epochs, object_task, start_params
-from astro_jax.report import confusion_plot, text_table
+from astro_jax.report import calibration_plot, confusion_plot, text_table
+from astro_jax.report_run import REPORT
+from astro_jax.shown import show_objects
 from astro_jax.supervised import Task
 from astro_jax.train import Outcome
 from astro_jax.weights import Run, load
@@ -24,7 +26,15 @@ from astro_jax.weights import Run, load
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
     return run_task(
-        config, workdir, object_task, finish, describe, OBJECTS, check_epochs, start_params
+        config,
+        workdir,
+        object_task,
+        finish,
+        describe,
+        OBJECTS,
+        check_epochs,
+        start_params,
+        show_objects,
     )
 
 
@@ -38,6 +48,7 @@ def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> d
     labels = test.arrays["label"]
     result = scores(probabilities[some], labels[some], classes, seed)
     confusion_plot(workdir / "confusion.png", result.confusion, classes, workdir.name)
+    calibration_plot(workdir / "calibration.png", {"model": result.reliability}, workdir.name)
     write_predictions(workdir / "test_predictions.parquet", test, probabilities, classes)
     told = {
         "best_step": trained.step,
@@ -98,5 +109,5 @@ def describe(result: dict, workdir: Path) -> str:
     return (
         f"{text_table(rows)}\n{len(result['classes'])} classes; {objects['train']} objects to "
         f"train, {objects['valid']} to validate; best step {result['best_step']}, "
-        f"{result['epochs']} epochs; pictures are in {workdir}"
+        f"{result['epochs']} epochs; the report is {workdir / REPORT}"
     )

@@ -31,6 +31,7 @@ from astro_jax.explore_report import write_page
 from astro_jax.multimodal_infer import encode_all, space_of
 from astro_jax.multimodal_source import load_parts, simulates
 from astro_jax.multimodal_task import class_codes
+from astro_jax.report_run import REPORT
 from astro_jax.weights import Run, load
 from astro_jax.workdir import locked
 
@@ -57,9 +58,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
         tables, shown = explore(trained, parts.train, parts.test, config)
         for name, table in tables.items():
             write_parquet(table, str(workdir / f"{name}.parquet"))
-        write_page(workdir / "explore.html", tables, shown, Path(config.init).name)
+        write_page(workdir / REPORT, tables, shown, Path(config.init).name, config)
         rows = ", ".join(f"{name} ({table.num_rows})" for name, table in tables.items())
-        print(f"{rows} in {workdir}; the page is {workdir / 'explore.html'}")
+        print(f"{rows} in {workdir}; the report is {workdir / REPORT}")
     return 0
 
 

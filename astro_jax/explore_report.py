@@ -5,31 +5,41 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from ml_collections import ConfigDict
 
+from astro_jax import report_html
 from astro_jax.data.multimodal import Objects, Series, Spectra
-from astro_jax.report import figure_html, grid_figure, write_html
+from astro_jax.report import figure_png, grid_figure
+from astro_jax.report_html import Axes, Map, map_html, picture, table
+from astro_jax.report_run import closing_sections, data_words
+from astro_jax.shown import MOST, object_plot, phase, sample
 
 ROWS = 4  # searches, and doubtful objects, that are drawn
 HITS = 3  # of each search
 LONGEST = 40  # rows of a table on the page
 
 
-def write_page(path: Path, tables: dict[str, pa.Table], shown: dict[str, Any], title: str) -> None:
+def write_page(
+    path: Path, tables: dict[str, pa.Table], shown: dict[str, Any], title: str, config: ConfigDict
+) -> None:
     """Write a self-contained HTML page: searches with cosines, doubtful objects, map, tables."""
     objects: Objects = shown["objects"]
     place = {name: k for k, name in enumerate(objects.columns["id"].to_pylist())}
-    sections: list[tuple[str, str]] = [("Map", figure_html(map_figure(shown)))]
+    sections: list[tuple[str, str]] = [("Map", hover_map(shown))]
     for pair in _pairs(tables["search"])[:12]:
         rows = _searches(tables["search"], pair, place)
         name = f"Search: {pair[0]} finds {pair[1]}"
-        sections.append((name, figure_html(hit_figure(objects, rows, pair))))
+        sections.append((name, picture(figure_png(hit_figure(objects, rows, pair)), name)))
     if "doubtful" in tables and tables["doubtful"].num_rows:
         rows = tables["doubtful"].slice(0, ROWS).to_pylist()
-        sections.append(("Doubtful labels", figure_html(doubtful_figure(objects, rows, place))))
+        image = figure_png(doubtful_figure(objects, rows, place))
+        sections.append(("Doubtful labels", picture(image, "doubtful labels")))
     if tables.get("mean_spectra"):
-        sections.append(("Sub-clusters", figure_html(cluster_figure(tables))))
-    sections += [(name, table_html(table)) for name, table in tables.items()]
-    write_html(path, f"Space of {title}", sections)
+        image = figure_png(cluster_figure(tables))
+        sections.append(("Sub-clusters", picture(image, "sub-clusters")))
+    sections += [(name, table_html(found)) for name, found in tables.items()]
+    sections += closing_sections(path.parent, config)
+    report_html.write_page(path, f"Space of {title}", sections, data_words(config))
 
 
 def _pairs(table: pa.Table) -> list[tuple[str, str]]:
@@ -64,8 +74,7 @@ def draw(axis: Any, objects: Objects, modality: str, number: int) -> None:
     part = objects.parts[modality]
     if isinstance(part, Series):
         values = part.values[part.offsets[number] : part.offsets[number + 1]]
-        phase = _phase(objects, part, values, number)
-        axis.plot(phase, values[:, 1], ".", ms=2)
+        axis.plot(phase(objects, part, values, number), values[:, 1], ".", ms=2)
     elif isinstance(part, Spectra):
         if part.present[number]:
             row = part.offsets[number]
@@ -75,16 +84,6 @@ def draw(axis: Any, objects: Objects, modality: str, number: int) -> None:
         known = part.mask[number]
         axis.plot(np.flatnonzero(known), part.values[number, known], "_")
     axis.tick_params(labelsize=6)
-
-
-def _phase(objects: Objects, part: Series, values: np.ndarray, number: int) -> np.ndarray:
-    """Return the phase by the catalogue's period where it is known, else the scaled time."""
-    columns = objects.columns.column_names
-    period = objects.columns["period"][number].as_py() if "period" in columns else None
-    if not period or not len(values):
-        return values[:, 0]
-    days = values[:, 0] * 365.0 * values[0, list(part.channels).index("span")]
-    return (days / period) % 1.0
 
 
 def doubtful_figure(objects: Objects, rows: list[dict], place: dict[str, int]) -> Any:
@@ -122,35 +121,23 @@ def cluster_figure(tables: dict[str, pa.Table]) -> Any:
     return figure
 
 
-def map_figure(shown: dict[str, Any]) -> Any:
-    """Draw the map of the training objects by class."""
-    figure, axes = grid_figure(1, 1, 5.0)
-    axis, points = axes[0][0], shown["map"]
-    for c, name in enumerate(shown["classes"]):
-        members = shown["codes"] == c
-        axis.plot(*points[members].T, ".", ms=3, label=name)
-    if not shown["classes"]:
-        axis.plot(*points.T, ".", ms=3)
-    else:
-        axis.legend(fontsize=6, markerscale=2)
-    return figure
+def hover_map(shown: dict[str, Any]) -> str:
+    """Return the map of some training objects by class, with their light curves."""
+    objects, classes, codes = shown["objects"], shown["classes"], shown["codes"]
+    rows = np.flatnonzero(np.isfinite(shown["map"]).all(1))
+    rows = rows[sample(len(rows), MOST, 0)]
+    labels = [classes[codes[k]] if classes and codes[k] >= 0 else "objects" for k in rows]
+    plots = [object_plot(objects, int(k), label) for k, label in zip(rows, labels, strict=True)]
+    told = f"{len(rows)} of {len(objects)} training objects."
+    axes = Axes("phase, or time as scaled", "flux, scaled")
+    return map_html(Map(shown["map"][rows], labels, plots, axes, told), sorted(set(labels)))
 
 
-def table_html(table: pa.Table) -> str:
+def table_html(found: pa.Table) -> str:
     """Return the first rows of a table as HTML."""
-    from html import escape
-
-    names = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
+    rows = found.slice(0, LONGEST).to_pylist()
     rows = [
-        "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values())
-        for row in table.slice(0, LONGEST).to_pylist()
+        {k: f"{len(v)} values" if isinstance(v, list) else v for k, v in r.items()} for r in rows
     ]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    more = f"<p>{table.num_rows} rows in all</p>" if table.num_rows > LONGEST else ""
-    return f"<table><tr>{names}</tr>{body}</table>{more}"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{len(value)} values"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    more = f"<p>{found.num_rows:,} rows in all</p>" if found.num_rows > LONGEST else ""
+    return table(rows) + more

@@ -28,6 +28,7 @@ from astro_jax.evals.calibration import softmax
 from astro_jax.evals.transfer import proxy_distance
 from astro_jax.evals.transient_features import UNKNOWN, transient_features
 from astro_jax.learning_summary import Setup, describe, draw, summarise
+from astro_jax.report_run import close_run
 from astro_jax.spec import build
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, resolve_config
@@ -65,8 +66,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
         setups = {name: setup_of(fit) for name, fit in fits.items()}
         result = summarise(lines, list(config.methods), setups)
         result["distance"] = distance(config, target[0])
-        write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         draw(workdir, result)
+        close_run(workdir, config, result, describe(result, workdir))
+        write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         print(describe(result, workdir))
     return 0
 

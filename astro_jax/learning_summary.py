@@ -17,6 +17,7 @@ from astro_jax.evals.transfer import (
     retention,
 )
 from astro_jax.report import line_plot, text_table
+from astro_jax.report_run import REPORT
 
 NUMBERS = {
     "labels_saved": labels_saved,
@@ -158,7 +159,8 @@ def describe(result: Mapping[str, Any], workdir: Path) -> str:
         lines.append(f"{name}: labels saved {saved}, retention with 30 % {kept}; epochs {epochs}")
     apart = result["distance"]
     told = "not known" if apart is None else f"{apart:.2f} of 2"
-    lines.append(f"proxy distance of base and target {told}; see {workdir}")
+    lines.append(f"proxy distance of base and target {told}")
+    lines.append(f"the report is {workdir / REPORT}")
     return "\n".join(lines)
 
 

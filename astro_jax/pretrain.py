@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,14 @@ from astro_jax.evals.reconstruction import (
     mean_of_visible,
     model_predictor,
     rmse,
+    rmse_interval,
     score,
 )
 from astro_jax.infer import encoder_of, reconstruct
+from astro_jax.quantiles import keep_quantiles
 from astro_jax.report import reconstruction_plot, text_table, training_plot
+from astro_jax.report_run import REPORT, close_run
+from astro_jax.shown import probed_errors, show_reconstruction
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import encoder_of_init, few_parts, keep_facts
 from astro_jax.train import assemble, train
@@ -78,8 +84,8 @@ def finish(config: ConfigDict, parts: Parts, workdir: Path, seconds: float) -> N
     seconds: that reading and training took
     """
     trained = load(workdir)
-    scores = {
-        name: compare(trained, curves, config)
+    errors = {
+        name: window_errors(trained, curves, config)
         for name, curves in (("valid", parts.valid), ("test", parts.test))
         if len(curves)
     }
@@ -88,7 +94,8 @@ def finish(config: ConfigDict, parts: Parts, workdir: Path, seconds: float) -> N
         "epochs": round(trained.step * config.batch_size / len(parts.train), 2),
         "seconds": round(seconds, 1),
         "curves": {name: len(getattr(parts, name)) for name in ("train", "valid", "test")},
-        "rmse_hidden": scores,
+        "rmse_hidden": over_parts(rmse, errors),
+        "rmse_hidden_interval": over_parts(rmse_interval, errors),
     }
     shown = parts.test if len(parts.test) else parts.valid
     reconstruction_plot(
@@ -96,13 +103,33 @@ def finish(config: ConfigDict, parts: Parts, workdir: Path, seconds: float) -> N
         examples(trained, shown, config.seed),
         f"Reconstruction of hidden magnitudes, step {trained.step}",
     )
-    training_plot(workdir / "training.png", read_metrics(workdir / "metrics.jsonl"), workdir.name)
+    lines = read_metrics(workdir / "metrics.jsonl")
+    monitor = "rmse_hidden" if "rmse_hidden" in lines[-1] else config.monitor
+    training_plot(workdir / "training.png", lines, workdir.name, monitor)
+    keep_quantiles(workdir, parts.train, probed_errors(trained, parts.valid, config.seed))
+    show = partial(show_reconstruction, trained, shown, config.seed)
+    close_run(workdir, config, summary, describe(summary, workdir), show)
     write_text(workdir / "summary.json", json.dumps(summary, indent=1) + "\n")
     print(describe(summary, workdir))
 
 
+def over_parts(
+    function: Callable[[np.ndarray], Any], errors: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, Any]]:
+    """Return a function of the errors of each predictor on each part."""
+    return {
+        part: {name: function(error) for name, error in each.items()}
+        for part, each in errors.items()
+    }
+
+
 def compare(trained: Run, curves: Curves, config: ConfigDict) -> dict[str, float]:
     """Return the RMSE at hidden points of the model, the mean and linear interpolation."""
+    return {name: rmse(error) for name, error in window_errors(trained, curves, config).items()}
+
+
+def window_errors(trained: Run, curves: Curves, config: ConfigDict) -> dict[str, np.ndarray]:
+    """Return the mean square error of each window for each predictor, see `score`."""
     windows = spread(consecutive_windows(curves.lengths, config.window), config.eval_windows)
     batches = eval_batches(curves, windows, config.batch_size, config.window)
     predictors = {
@@ -113,8 +140,7 @@ def compare(trained: Run, curves: Curves, config: ConfigDict) -> dict[str, float
     if config.init:
         before = encoder_of(load(config.init))
         predictors["model before"] = model_predictor(before.model.apply, before.params)
-    errors = score(predictors, batches, jax.random.key(config.seed))
-    return {name: rmse(error) for name, error in errors.items()}
+    return score(predictors, batches, jax.random.key(config.seed))
 
 
 def examples(trained: Run, curves: Curves, seed: int, count: int = 5) -> list[dict[str, Any]]:
@@ -204,6 +230,6 @@ def describe(summary: dict, workdir: Path) -> str:
         for name in names
     ]
     return (
-        f"{text_table(rows)}\nbest step {summary['best_step']}; pictures, metrics and checkpoints "
-        f"are in {workdir}"
+        f"{text_table(rows)}\nbest step {summary['best_step']}; the report is "
+        f"{workdir / REPORT}, metrics and checkpoints are beside it"
     )

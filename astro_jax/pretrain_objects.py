@@ -11,6 +11,8 @@ from astro_jax.evals.retrieval import centroid_accuracy, matching, nearest_accur
 from astro_jax.multimodal_infer import encode_all
 from astro_jax.multimodal_task import check_epochs, class_codes, space_task
 from astro_jax.report import text_table
+from astro_jax.report_run import REPORT
+from astro_jax.shown import show_objects
 from astro_jax.supervised import Task
 from astro_jax.train import Outcome
 from astro_jax.weights import load
@@ -18,7 +20,9 @@ from astro_jax.weights import load
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train one space; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_task(config, workdir, space_task, finish, describe, OBJECTS, check_epochs)
+    return run_task(
+        config, workdir, space_task, finish, describe, OBJECTS, check_epochs, show=show_objects
+    )
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
@@ -58,6 +62,6 @@ def describe(result: dict, workdir: Path) -> str:
         [
             *tables,
             f"{objects['train']} objects to train, {objects['test']} to test; best step "
-            f"{result['best_step']}; pictures, metrics and checkpoints are in {workdir}",
+            f"{result['best_step']}; the report is {workdir / REPORT}",
         ]
     )

@@ -13,6 +13,8 @@ from astro_jax.data.table import write_parquet
 from astro_jax.evals.baselines import forest_regressor, line_through
 from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
 from astro_jax.report import scatter_plot, text_table
+from astro_jax.report_run import REPORT
+from astro_jax.shown import show_values
 from astro_jax.supervised import Task, value_task
 from astro_jax.train import Outcome
 from astro_jax.weights import load
@@ -22,7 +24,7 @@ CLOSE = 0.01  # of a log period: 2.3 % of the period
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a regression; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_task(config, workdir, value_task, finish, describe)
+    return run_task(config, workdir, value_task, finish, describe, show=show_values)
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
@@ -95,5 +97,6 @@ def describe(result: dict, workdir: Path) -> str:
     objects = result["objects"]
     return (
         f"{text_table(rows)}\n{objects['train']} objects to train, {objects['valid']} to validate, "
-        f"{objects['test']} to test; best step {result['best_step']}; pictures are in {workdir}"
+        f"{objects['test']} to test; best step {result['best_step']}; "
+        f"the report is {workdir / REPORT}"
     )

@@ -1,4 +1,4 @@
-"""The one renderer of pictures and of the closing summary of a run."""
+"""The one renderer of pictures; `report_html` makes pages of them, `report_run` those of runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,24 +210,10 @@ def grid_figure(rows: int, columns: int, side: float = 2.2) -> tuple[Any, np.nda
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def figure_html(figure: Any) -> str:
-    """Return a figure as an image that stands in the page itself."""
-    from base64 import b64encode
+def figure_png(figure: Any) -> bytes:
+    """Return a figure as PNG."""
     from io import BytesIO
 
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
-    return f'<img src="data:image/png;base64,{b64encode(buffer.getvalue()).decode()}">'
-
-
-def write_html(path: Path, title: str, sections: Sequence[tuple[str, str]]) -> None:
-    """Write a self-contained page of sections (heading, HTML)."""
-    from html import escape
-
-    body = "".join(f"<h2>{escape(name)}</h2>{content}" for name, content in sections)
-    style = "body{font:14px sans-serif;max-width:70em;margin:2em auto}td,th{padding:0 .6em;text-align:left}img{max-width:100%}"  # noqa: E501
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{style}</style><h1>{escape(title)}</h1>{body}</html>"
-    )
-    write_bytes(Path(path), page.encode())
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.classify import run_task
+from astro_jax.classify_objects import write_predictions
 from astro_jax.data.transient_rows import Rows
 from astro_jax.evals import auroc
 from astro_jax.evals.baselines import majority_class, random_forest
@@ -16,6 +17,8 @@ from astro_jax.evals.calibration import fit_temperature, softmax
 from astro_jax.evals.classification import reliability, scores
 from astro_jax.evals.outliers import describe_latents
 from astro_jax.report import calibration_plot, confusion_plot, line_plot, text_table
+from astro_jax.report_run import REPORT
+from astro_jax.shown import show_transients
 from astro_jax.supervised import Task, keep_facts, resolve_config
 from astro_jax.train import Outcome, train
 from astro_jax.transient_prediction import network_outputs, redshift_known
@@ -28,7 +31,7 @@ DAYS = (0.0, 3.0, 7.0, 15.0, 30.0, 70.0)  # since the trigger, at which classes 
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier of transients; return the exit code: 0 done, 75 stopped and saved."""
-    return run_task(config, workdir, transient_task, finish, describe, FEED)
+    return run_task(config, workdir, transient_task, finish, describe, FEED, show=show_transients)
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> d
         without = softmax(blind["logits"], trained.config.temperature)
         told["model, redshift hidden"] = score(without, labels, classes, config.seed)
     draw(workdir, probabilities, softmax(logits), labels, classes, told["by_day"])
+    write_predictions(workdir / "test_predictions.parquet", rows, probabilities, classes)
     return {**told, **(baselines(config, task, rows) if config.baselines else {})}
 
 
@@ -170,5 +174,5 @@ def describe(result: dict, workdir: Path) -> str:
         f"{text_table(rows)}\nscored: {each}; redshift known of {result['redshift_known']}\n"
         f"macro AUROC by days since the trigger: {days}\n{objects['train']} objects to train, "
         f"{objects['valid']} to validate, {objects['test']} to test; best step "
-        f"{result['best_step']}, {result['epochs']} epochs; pictures are in {workdir}"
+        f"{result['best_step']}, {result['epochs']} epochs; the report is {workdir / REPORT}"
     )

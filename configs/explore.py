@@ -5,7 +5,7 @@
         --config.data.path=full_42
 
 Give the data that the run was trained on (`data.path`, or the same simulation). Leaves Parquet
-tables and `explore.html`, which shows queries and hits with their cosines.
+tables and `report.html`, which shows queries and hits with their cosines.
 """
 
 from ml_collections import ConfigDict

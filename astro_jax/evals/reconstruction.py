@@ -129,6 +129,13 @@ def _hide(photometry: Mapping, row: Array, key: Array) -> tuple[dict, Array]:
     return probed_input(photometry, probes)
 
 
+def rmse_interval(errors: np.ndarray, seed: int = 0, draws: int = 1000) -> list[float]:
+    """Return the 95 % bootstrap interval of `rmse` over windows, errors [W]."""
+    random = np.random.default_rng(seed)
+    found = [rmse(random.choice(errors, len(errors))) for _ in range(draws)]
+    return [float(x) for x in np.percentile(found, [2.5, 97.5])]
+
+
 def rmse(errors: np.ndarray) -> float:
     """Return the root of the mean over windows (the official formula)."""
     return float(np.sqrt(errors.mean()))
