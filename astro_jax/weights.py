@@ -87,8 +87,12 @@ def load(
 
 
 def _run(config: ConfigDict, params: Any, step: int, where: Path, trust: Sequence[str]) -> Run:
-    """Return a run whose config came from a file, once that names nothing but what is harmless."""
-    check_loaded(config, where, trust)
+    """Return a run whose config came from a file, once that names nothing but what is harmless.
+
+    Objective and optimizer are never built from it: a job that trains brings its own.
+    """
+    called = {k: v for k, v in config.items() if k not in ("objective", "optimizer")}
+    check_loaded(called, where, trust)
     return Run(config, build(config.model), params, step)
 
 
@@ -119,17 +123,24 @@ def load_safetensors(path: Path, trust: Sequence[str] = ()) -> Run:
             header = handle.metadata() or {}
             flat = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+        raise UserError(f"{path} cannot be read ({error}); get the file again") from error
     if not {"config", "step"} <= header.keys():
         raise UserError(f"{path} holds no config of a run: not a file of save_safetensors")
-    config = ConfigDict(json.loads(header["config"]))
-    return _run(config, nest(flat), int(header["step"]), path, trust)
+    try:
+        config, step = ConfigDict(json.loads(header["config"])), int(header["step"])
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: its config is damaged ({error}); get the file again") from error
+    params = nest(flat)
+    if header.get("sha256", checkpoint.digest(params)) != checkpoint.digest(params):
+        raise UserError(f"{path}: its parameters are not what was saved; get the file again")
+    return _run(config, params, step, path, trust)
 
 
 def save_safetensors(run: Run, path: Path) -> None:
     """Write the parameters of a run as one file; its config stands in the header."""
-    header = {"config": run.config.to_json(), "step": str(run.step)}
     flat = {key: np.asarray(value, order="C") for key, value in flatten(run.params).items()}
+    header = {"config": run.config.to_json(), "step": str(run.step)}
+    header["sha256"] = checkpoint.digest(nest(flat))
     write_bytes(Path(path), save(flat, header))
 
 

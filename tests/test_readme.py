@@ -1,4 +1,4 @@
-"""What the README says can be typed, can be typed."""
+"""What the README says can be typed, can be typed; its pages name what there is."""
 
 import re
 import shlex
@@ -18,6 +18,7 @@ from astro_jax.main import main
 
 pytestmark = pytest.mark.usefixtures("hastily")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = README + "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").glob("*.md"))
 SHRINK = [word for word in TINY if "simulate" not in word]
 
 
@@ -136,10 +137,10 @@ def test_quick_start_is_two_lines_and_the_second_is_what_ci_runs():
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_every_file_and_key_that_the_readme_names_exists():
+def test_every_key_that_is_named_exists_and_every_variant_is_named():
     configs = [config_of(path.stem) for path in (ROOT / "configs").glob("*.py")]
-    for key in re.findall(r"`((?:data|model|objective)\.\w+)`", README):
+    for key in re.findall(r"`((?:data|model|objective)\.\w+)`", PAGES):
         part, _, name = key.partition(".")
         assert any(name in config.get(part, {}) for config in configs), key
     variants = [*config_module("pretrain_macho").VARIANTS, *config_module("classify").HEADS]
-    assert [v for v in variants if v and f"`{v}`" not in README] == []
+    assert [v for v in variants if v and f"`{v}`" not in PAGES] == []
