@@ -7,7 +7,23 @@ STOPPED = 75  # exit code: stopped by a signal with the state saved (EX_TEMPFAIL
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: printed in one line, without a traceback; exit code 1."""
+    """A mistake in what the user gave: printed in one line, without a traceback; exit code 1.
+
+    What does not print, as names in a broken file may hold, is shown as "?".
+    """
+
+    def __init__(self, text: object = ""):
+        super().__init__(printable(str(text)))
+
+
+def printable(text: str) -> str:
+    """Return a text as one line, with a blank for each line end and "?" for what does not print."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
+def one_line(error: object, most: int = 300) -> str:
+    """Return the text of an error as one printable line of at most `most` characters."""
+    return printable(" ".join(str(error).split())[:most] or type(error).__name__)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

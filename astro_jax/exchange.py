@@ -58,7 +58,10 @@ def read_pretrained(folder: Path) -> tuple[ConfigDict, dict, int]:
         try:
             found = digest(folder / name)
         except OSError as error:
-            raise UserError(f"{folder / name} cannot be read ({error.strerror})") from error
+            raise UserError(
+                f"{folder / name} cannot be read ({error.strerror}); take the folder from its "
+                "source again"
+            ) from error
         if found != expected:
             raise UserError(
                 f"{folder / name} is not what was written (SHA-256 {found[:12]}... instead of "
@@ -81,7 +84,7 @@ def _sums(folder: Path) -> dict[str, str]:
         raise UserError(f"{folder / HASHES} is damaged; take the folder from its source again")
     sums = {name: told for told, name in pairs}
     missing = {PARAMS, CONFIG} - sums.keys()
-    if missing or any(Path(name).name != name for name in sums):
+    if missing or any(Path(name).name != name or not name.isprintable() for name in sums):
         raise UserError(f"{folder / HASHES} must name {PARAMS} and {CONFIG}, and files beside it")
     return sums
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from astro_jax.data.advice import advice
+
 
 class Count(NamedTuple):
     """A number of objects (rows of the object table) and of their observations."""
@@ -100,12 +102,12 @@ class Ledger:
         return "\n".join(lines + list(self.notes[:8]) + more(self.notes, 8))
 
     def write(self, path: str) -> None:
-        """Write the quarantine as CSV; the file appears whole or not at all."""
+        """Write the quarantine as CSV, with what to do; the file appears whole or not at all."""
         partial = f"{path}.{os.getpid()}.tmp"
         with open(partial, "w", newline="", encoding="utf-8", errors="replace") as out:
             writer = csv.writer(out)
-            writer.writerow(Quarantined._fields)
-            writer.writerows(self.rows)
+            writer.writerow((*Quarantined._fields, "fix"))
+            writer.writerows((*row, advice(row.reason)) for row in self.rows)
         os.replace(partial, path)
 
 

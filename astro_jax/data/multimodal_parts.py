@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
+from astro_jax.data.clean import FileError
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.multimodal import Features, Objects, Series, Spectra
@@ -29,8 +28,13 @@ from astro_jax.data.multimodal_rules import (
     wavelength_grid,
 )
 from astro_jax.data.periods import candidate_periods
-from astro_jax.errors import UserError, suggest
+from astro_jax.data.read import Choice, load
+from astro_jax.data.table import open_parquet
+from astro_jax.errors import UserError, one_line, suggest
+from astro_jax.surveys.source import split_lines
 from astro_jax.surveys.spectra import RawSpectra
+from astro_jax.surveys.values import ids as ids_of_text
+from astro_jax.surveys.values import numbers, plain, typed_ids
 
 ZERO = 16.4  # magnitude of 1 mJy (AB)
 # Constants of a light curve -> columns of the ASAS-SN catalogue
@@ -45,24 +49,70 @@ AUX = {
 def read_catalogue(path: str | Path, id_column: str = "id") -> tuple[pa.Table, tuple[str, ...]]:
     """Return a catalogue (Parquet or CSV) with `id` as text, one row an id, and remarks.
 
-    Of a repeated id the last row stays, as in the paper.
+    Of a repeated id the last row stays, as in the paper. Ids of text keep their zeros.  Cells of
+    the columns that are used as numbers and are none are unknown.
     """
-    path = Path(path)
     try:
-        table = pa_csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0][:150]})") from error
-    if id_column not in table.column_names:
+        table = _catalogue_cells(str(path), id_column)
+        ids = [None if v is None else str(v) for v in typed_ids(table[id_column]).to_pylist()]
+        table, wrong = _catalogue_numbers(table.drop_columns([id_column]))
+    except (OSError, EOFError, ValueError, FileError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} lacks column '{id_column}'{suggest(id_column, table.column_names)}"
-        )
-    ids = table[id_column].cast(pa.string()).to_pylist()
+            f"{path} cannot be read as a catalogue ({one_line(error)}); give Parquet, or CSV"
+        ) from error
     last = sorted({name: k for k, name in enumerate(ids) if name is not None}.values())
+    if not last:
+        raise UserError(
+            f"{path}: no row has an id in column '{id_column}'; there is nothing to use"
+        )
     lost = len(ids) - len(last)
-    notes = (f"{path}: {lost} rows without an id or with a repeated one: the last stays",)
-    k = table.column_names.index(id_column)
-    table = table.set_column(k, "id", pa.array(ids, pa.string())).take(pa.array(last, pa.int64()))
-    return table, notes if lost else ()
+    notes = [f"{path}: {lost} rows without an id or with a repeated one: the last stays"]
+    notes = [*notes[: min(lost, 1)], *(f"{path}: {remark}" for remark in wrong)]
+    table = table.add_column(0, "id", pa.array(ids, pa.string()))
+    return table.take(pa.array(last, pa.int64())), tuple(notes)
+
+
+def _catalogue_cells(path: str, id_column: str) -> pa.Table:
+    """Return the cells of a catalogue, of CSV as text; UserError without a column of ids."""
+    source = load(path, Choice(None, None, {}))
+    if source.data is None:
+        table = open_parquet(path)
+    else:
+        lines = split_lines(source.data, ",")
+        table = pa.table(lines.table.columns, names=list(lines.names))
+        if lines.broken.any():
+            raise FileError(f"{int(lines.broken.sum())} lines with the wrong number of values")
+    names = table.column_names
+    if id_column not in names:
+        raise UserError(f"{path} lacks column '{id_column}'{suggest(id_column, names[:100])}")
+    if len(set(names)) < len(names):
+        raise FileError(f"column '{max(names, key=names.count)}' occurs more than once")
+    return table
+
+
+def _catalogue_numbers(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Return the table with numbers where it has them, and remarks on cells that hold none.
+
+    A column of text whose cells are all numbers becomes one of numbers.
+    """
+    remarks = []
+    for k, name in enumerate(table.column_names):
+        text = pa.types.is_string(plain(table.column(k)).type)
+        if name not in (*METADATA, *AUX.values()) and not text:
+            continue
+        try:
+            values, flag = numbers(table.column(k))
+        except (FileError, pa.ArrowException) as error:
+            raise FileError(f"column '{name}': {one_line(error, 100)}") from error
+        if name in METADATA or name in AUX.values():
+            if flag.any():
+                remarks.append(f"column '{name}': {int((flag > 0).sum())} cells are no numbers")
+        elif flag.any() or not np.isfinite(values).any():
+            continue
+        whole = ids_of_text(table.column(k)) if text else table.column(k)
+        keeps = pa.types.is_integer(whole.type)
+        table = table.set_column(k, name, whole if keeps else pa.array(values, from_pandas=True))
+    return table, remarks
 
 
 def assemble(
@@ -108,7 +158,7 @@ def assemble(
         parts["spectrum"], unseen = _spectra(spectra, theirs, ids, rules, wavelengths)
         remarks += (f"{unseen} spectra are constant or do not reach the grid",) if unseen else ()
     if catalogue is not None:
-        parts["metadata"] = _metadata(table, rules)
+        parts["metadata"] = _metadata(table, len(ids), rules)
     columns = {"id": pa.array(ids, pa.string())}
     names = _labels(label, ids, ((catalogue, None), (curves and curves.columns, own),
                                  (spectra and spectra.columns, theirs)))  # fmt: skip
@@ -129,12 +179,12 @@ def joined(ids: Sequence[str], catalogue: pa.Table | None) -> tuple[dict[str, np
     if catalogue is None:
         return {}, ()
     place = {name: k for k, name in enumerate(catalogue["id"].to_pylist())}
-    rows = np.array([place.get(name, -1) for name in ids])
+    rows = np.array([place.get(name, -1) for name in ids], np.int64)
     table = {}
     for name in catalogue.column_names:
         kind = catalogue[name].type
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-            values = catalogue[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+            values = catalogue[name].cast(pa.float64(), safe=False).to_numpy()
             table[name] = np.where(rows >= 0, np.append(values, np.nan)[rows], np.nan)
     remarks = []
     lone, unused = int((rows < 0).sum()), len(place) - len(set(rows[rows >= 0].tolist()))
@@ -212,9 +262,8 @@ def _spectra(
     return part, int((~seen).sum())
 
 
-def _metadata(table: Mapping[str, np.ndarray], rules: str) -> Features:
+def _metadata(table: Mapping[str, np.ndarray], count: int, rules: str) -> Features:
     """Return the catalogue columns; in `full` a column that is not there is unknown."""
-    count = len(next(iter(table.values()))) if table else 0
     if rules == "full":
         table = {name: table.get(name, np.full(count, np.nan)) for name in METADATA}
     return features(table, rules)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from astro_jax.data.advice import advice
 from astro_jax.data.clean import FileError, Raw, clean
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, opening
@@ -281,6 +282,8 @@ def nothing_usable(path: str, rows: Sequence[Quarantined]) -> str:
         return f"{path}: no curves"
     (reason, name), count = common.most_common(1)[0]
     example = next(r for r in rows if r.reason == reason)
-    who = f" ({name})" if name else ""
+    who = f" ({name[:80]})" if name else ""
     more = f" ({count:,} of {len(rows):,} problems)" if len(rows) > 1 else ""
-    return f"nothing usable in {path}: {example.file or path}{who}: {reason}{more}"
+    todo = advice(reason)
+    fix = f"; {todo}" if todo else ""
+    return f"nothing usable in {path}: {example.file or path}{who}: {reason}{more}{fix}"

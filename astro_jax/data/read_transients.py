@@ -18,7 +18,6 @@ from astro_jax.data.read import (
     find_files,
     load,
     nothing_usable,
-    one_line,
     read_files,
     read_named,
     read_sniffed,
@@ -27,7 +26,7 @@ from astro_jax.data.rows import join, quarantine_rows
 from astro_jax.data.transient_rules import RawTransients, clean_transients
 from astro_jax.data.transient_table import read_table
 from astro_jax.data.transients import Transients, cut_snr, keep_observations
-from astro_jax.errors import UserError, suggest
+from astro_jax.errors import UserError, one_line, suggest
 from astro_jax.passbands import SURVEYS, resolve, survey_name
 from astro_jax.surveys.origin import offset
 from astro_jax.surveys.snana_fits import MAGIC

@@ -7,8 +7,9 @@ under other names the column's name or the user tells the origin. Scalar columns
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from astro_jax.data.clean import OK, UNEQUAL, FileError, Raw
 from astro_jax.data.curves import Curves
+from astro_jax.errors import one_line
 from astro_jax.surveys.generic import as_text, long_table
 from astro_jax.surveys.group import codes, narrow
 from astro_jax.surveys.origin import candidates, to_mjd
@@ -32,6 +34,8 @@ METADATA = {
     "magerr": "list<float>, 1 sigma in magnitudes; null where unknown",
 }
 LISTS = ("time", "mag", "magerr", "band")
+# One value a million times takes a few bytes on disk; a small file of little else is a bomb.
+SMALL, MOST = 1 << 25, 1 << 30  # bytes on disk; bytes in memory of a file that is no larger
 
 
 def sniff(source: Source) -> bool:
@@ -41,16 +45,39 @@ def sniff(source: Source) -> bool:
 
 def read(source: Source) -> Raw:
     """Read a Parquet file of any layout: object table, nested, or one observation a row."""
-    try:
-        table = pq.read_table(source.path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise FileError(f"broken Parquet file: {str(error).splitlines()[0][:150]}") from error
+    table = open_parquet(source.path)
     if not table.num_rows:
         raise FileError("no rows")
     table = unnest(table)
     if not any(is_list(f.type) for f in table.schema):
         return long_table(table, source, dict(source.columns), np.zeros(table.num_rows, bool))
     return object_table(table, source)
+
+
+def open_parquet(path: str | Path) -> pa.Table:
+    """Return a Parquet file; FileError where it is broken, or far larger in memory than on disk."""
+    try:
+        if os.path.getsize(path) > SMALL:
+            table = pq.read_table(path, partitioning=None)
+        else:
+            with pq.ParquetFile(path) as file:
+                table = pa.Table.from_batches(watched(file.iter_batches()), file.schema_arrow)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FileError(f"broken Parquet file: {one_line(error, 150)}") from error
+    names = table.column_names
+    if len(set(names)) < len(names):
+        raise FileError(f"column '{max(names, key=names.count)}' occurs more than once")
+    return table
+
+
+def watched(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a small file; FileError where they fill the memory."""
+    size = 0
+    for batch in batches:
+        size += batch.nbytes
+        if size > MOST:
+            raise FileError(f"refused: a small file of more than {MOST:,} bytes in memory")
+        yield batch
 
 
 def is_list(type: pa.DataType) -> bool:

@@ -7,7 +7,6 @@ along. Times are MJD in a column `time`; fluxes are FLUXCAL unless a zero point 
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from astro_jax.data.clean import FileError
 from astro_jax.data.table import (
@@ -15,6 +14,7 @@ from astro_jax.data.table import (
     as_mjd,
     is_list,
     list_lengths,
+    open_parquet,
     scalar_columns,
     short_list,
     spread,
@@ -51,11 +51,7 @@ def sniff(source: Source) -> bool:
 
 def read(source: Source) -> RawTransients:
     """Read a Parquet file: an object table, nested, or one observation a row."""
-    try:
-        table = pq.read_table(source.path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise FileError(f"broken Parquet file: {str(error).splitlines()[0][:150]}") from error
-    return read_table(table, source)
+    return read_table(open_parquet(source.path), source)
 
 
 def read_table(table: pa.Table, source: Source) -> RawTransients:
@@ -74,6 +70,8 @@ def object_table(table: pa.Table, source: Source) -> RawTransients:
     roles = find_roles(
         table.column_names, source.columns, source.path, ("id", "time", "band"), TRANSIENT
     )
+    if pa.types.is_nested(table[roles["id"]].type):
+        raise FileError(f"the id column holds {table[roles['id']].type}")
     columns = {r: table[roles[r]].combine_chunks() for r in LISTS if roles.get(r) in lists}
     wrong = [roles[r] for r in ("time", "band") if r not in columns]
     if wrong:

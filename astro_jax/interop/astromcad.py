@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from astro_jax.errors import UserError, suggest
+from astro_jax.errors import UserError, one_line, suggest
+from astro_jax.interop.archive import array_names, read_arrays
+from astro_jax.interop.tensorflow import MAX_UNPACKED
 from astro_jax.models.transient import METADATA_WIDTH
 from astro_jax.tree import flatten, nest
 
@@ -48,11 +50,7 @@ def is_astromcad(path: str | Path) -> bool:
         return True
     if path.suffix != ".npz" or not path.is_file():
         return False
-    try:
-        with np.load(path) as archive:
-            return any("/gru_cell/" in name for name in archive.files)
-    except (OSError, ValueError):
-        return False
+    return any("/gru_cell/" in name for name in array_names(path))
 
 
 def load_astromcad(path: str | Path, network: str | None = None) -> tuple[dict[str, Any], Any]:
@@ -77,11 +75,7 @@ def load_astromcad(path: str | Path, network: str | None = None) -> tuple[dict[s
 
 def read_archive(path: Path, network: str) -> Layers:
     """Return the layers of one network of an archive."""
-    try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    arrays = read_arrays(path)
     there = sorted({name.split("/")[0] for name in arrays})
     if network not in there:
         raise UserError(f"{path}: no network '{network}'{suggest(network, there)}")
@@ -104,20 +98,31 @@ def read_keras(path: Path) -> Layers:
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            for layer, group in root.items():
+            for layer in root:
                 found: dict[str, np.ndarray] = {}
 
                 def collect(name: str, item: Any, found: dict = found) -> None:
                     if isinstance(item, h5py.Dataset):
-                        found[name.split("/")[-1].removesuffix(":0")] = np.asarray(item)
+                        found[name.split("/")[-1].removesuffix(":0")] = _values(item, path)
 
-                if isinstance(group, h5py.Group):
-                    group.visititems(collect)
+                inside = isinstance(root.get(layer, getlink=True), h5py.HardLink)
+                if inside and isinstance(root[layer], h5py.Group):
+                    root[layer].visititems(collect)  # which follows no link to elsewhere
                 if found:
                     layers[layer] = found
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error})") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        reason = one_line(error, 200)
+        raise UserError(f"{path} cannot be read ({reason}); get the file again") from error
     return layers
+
+
+def _values(item: Any, path: Path) -> np.ndarray:
+    """Return a dataset; UserError where it is larger than any of a network, or in another file."""
+    if item.nbytes > MAX_UNPACKED:
+        raise UserError(f"{path}: refused, {item.name} declares {item.nbytes} bytes")
+    if item.external or item.is_virtual:
+        raise UserError(f"{path}: refused, {item.name} names a file outside itself")
+    return np.asarray(item)
 
 
 def from_keras(layers: Layers, where: str) -> tuple[dict[str, Any], Any]:

@@ -11,14 +11,13 @@ on files written in that layout.
 import json
 import re
 import tomllib
-import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile
 
 import numpy as np
 
 from astro_jax.errors import UserError
+from astro_jax.interop.archive import read_arrays
 from astro_jax.interop.astromer_names import canonical_names
 from astro_jax.interop.tensorflow import Checkpoint, find_checkpoint, read_bundle
 from astro_jax.tree import flatten, nest
@@ -28,7 +27,6 @@ MAX_OBS = 200
 
 Params = dict[str, "np.ndarray | Params"]
 
-_BAD_ZIP = (BadZipFile, zlib.error)
 _QKV = ("wq", "wk", "wv")
 
 # Ours -> official, for what is stored in the same shape in both.
@@ -72,7 +70,7 @@ def load_official(path: str | Path, heads: int = HEADS) -> tuple[str, dict, Para
     """
     path = Path(path)
     if path.suffix == ".npz":
-        arrays, released = _read_npz(path), {}
+        arrays, released = read_arrays(path), {}
     else:
         checkpoint = find_checkpoint(path)
         arrays, released = read_bundle(checkpoint), _read_config(checkpoint)
@@ -222,18 +220,6 @@ def _split_heads(flat: Mapping[str, np.ndarray], i: int) -> dict[str, np.ndarray
 
 
 # Files beside the weights
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, *_BAD_ZIP) as error:
-        raise UserError(f"{path}: damaged or not an .npz of plain arrays: {error}") from None
-    except (TypeError, AttributeError):
-        raise UserError(f"{path}: not an .npz archive") from None
 
 
 def _read_config(checkpoint: Checkpoint) -> dict:

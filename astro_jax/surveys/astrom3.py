@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from astro_jax.data.clean import FileError
 from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.multimodal import VARYING, Features, Objects, Series, Spectra, join
 from astro_jax.data.multimodal_rules import (
@@ -28,10 +29,12 @@ from astro_jax.data.multimodal_rules import (
     WAVELENGTHS,
     wavelength_grid,
 )
-from astro_jax.data.table import list_lengths
+from astro_jax.data.table import is_list, list_lengths, open_parquet
 from astro_jax.errors import UserError, suggest
+from astro_jax.surveys.values import typed_ids
 
 SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "val": "valid", "test": "test"}
+IDS = ("id", "source_id", "name")  # the first of these that is there
 COLUMNS = ("photometry", "spectra", "metadata", "label")
 PHOTOMETRY = (*VARYING, *CONSTANTS["official"])
 
@@ -96,11 +99,9 @@ def read_file(
 ) -> tuple[Objects, Ledger]:
     """Read one file of the published layout; see `read_published`."""
     try:
-        table = pq.read_table(file, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{file} is no Parquet file ({str(error).splitlines()[0][:150]})"
-        ) from error
+        table = open_parquet(file)
+    except FileError as error:
+        raise UserError(f"{file}: {error}; get it again, or leave it out") from error
     return read_table(table, file, classes, wavelengths)
 
 
@@ -111,6 +112,7 @@ def read_table(
     for name in COLUMNS[:3]:
         if name not in table.column_names:
             raise UserError(f"{file} lacks column '{name}'{suggest(name, table.column_names)}")
+    _check_types(table, file)
     grid = wavelength_grid(wavelengths)
     points, point_lengths, curve_good = _matrix(table["photometry"], len(PHOTOMETRY))
     pixels, spectrum_rows, spectrum_good = _matrix(table["spectra"], len(grid))
@@ -125,6 +127,7 @@ def read_table(
         (point_lengths == 0, "empty light curve"),
         (~curve_good, f"photometry has not {len(PHOTOMETRY)} columns"),
         (_repeated(ids), "repeated id"),
+        (np.array([name is None for name in ids], bool), "no id"),
     )
     for wrong, reason in problems:
         reasons[wrong] = reason
@@ -146,6 +149,23 @@ def read_table(
     return Objects(pa.table(columns), parts), ledger
 
 
+def _check_types(table: pa.Table, file: Path) -> None:
+    """Raise UserError for a column that stands twice or holds something else than it must."""
+    names = table.column_names
+    kinds = {"photometry": 2, "spectra": 2, "metadata": 1}
+    for name, depth in kinds.items():
+        kind = table.schema.field(names.index(name)).type
+        for _ in range(depth):
+            kind = kind.value_type if is_list(kind) else pa.null()
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            told = table.schema.field(names.index(name)).type
+            wanted = "list<" * depth + "float" + ">" * depth
+            raise UserError(f"{file}: column '{name}' holds {told}; it must be {wanted}")
+    for name in (*COLUMNS, *IDS):
+        if names.count(name) > 1:
+            raise UserError(f"{file}: column '{name}' occurs {names.count(name)} times; leave one")
+
+
 def _matrix(column: pa.ChunkedArray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the numbers of list<list>, the rows of each, and which have rows of `width` alone."""
     outer = column.combine_chunks()
@@ -160,10 +180,19 @@ def _matrix(column: pa.ChunkedArray, width: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _ids(table: pa.Table, file: Path) -> np.ndarray:
-    name = next((n for n in ("id", "source_id", "name") if n in table.column_names), None)
+    name = next((n for n in IDS if n in table.column_names), None)
     if name is None:
         return np.array([f"{file.stem}-{k}" for k in range(table.num_rows)], object)
-    return table[name].to_numpy()
+    try:
+        found = typed_ids(table[name])
+    except FileError as error:
+        raise UserError(f"{file}, column '{name}': {error}; give text or int64") from error
+    return found.to_numpy(zero_copy_only=False) if not found.null_count else _objects(found)
+
+
+def _objects(column: pa.Array) -> np.ndarray:
+    """Return a column as Python values, None where null, [N] object."""
+    return np.array([*column.to_pylist(), None], object)[:-1]
 
 
 def _repeated(ids: np.ndarray) -> np.ndarray:
@@ -214,6 +243,8 @@ def _labels(column: pa.ChunkedArray, names: Sequence[str], file: Path) -> pa.Arr
     column = column.combine_chunks()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return column.cast(pa.string())
+    if not (pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+        raise UserError(f"{file}: column 'label' holds {column.type}; it must be integers or text")
     if not names:
         raise UserError(f"{file}: no names of classes in its schema; give config.data.classes")
     largest = pc.max(column).as_py()

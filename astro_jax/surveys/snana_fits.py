@@ -8,6 +8,8 @@ Needs astropy (extra `fits`).
 """
 
 import io
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from astro_jax.data.clean import FileError
 from astro_jax.data.curves import flat_index
 from astro_jax.data.transient_rules import RawTransients, to_fluxcal
 from astro_jax.data.transients import ZERO_POINT
-from astro_jax.errors import UserError, suggest
+from astro_jax.errors import UserError, one_line, suggest
 from astro_jax.surveys.fluxes import band_codes, empty, with_trigger
 from astro_jax.surveys.group import narrow
 from astro_jax.surveys.roles import TRANSIENT
@@ -26,6 +28,7 @@ from astro_jax.surveys.source import Format, Source, unpack
 from astro_jax.surveys.values import whole_text
 
 MAGIC = b"SIMPLE  ="
+NAMED = ("PHOTFILE", "SURVEY")  # what is taken from the headers
 # The first column that is there. -9, "not known", becomes null with the rules for all formats.
 COLUMNS = {
     "label": ("SIM_TYPE_NAME", "SIM_MODEL_NAME", "SNTYPE", "TYPE"),
@@ -67,7 +70,7 @@ def read(source: Source) -> RawTransients:
     letters = pa.array([str(b).strip() for b in phot[band][rows]])
     raw = RawTransients(
         native(phot["MJD"])[rows].astype(np.float64),
-        band_codes(letters, source._replace(path=str(path)), band, header.get("SURVEY")),
+        band_codes(letters, source._replace(path=str(path)), band, header["SURVEY"]),
         narrow(flux[rows]),
         narrow(fluxerr[rows]),
         offsets,
@@ -82,8 +85,8 @@ def read_phot(source: Source) -> RawTransients:
     return empty(f"{Path(source.path).name}: read with the HEAD file beside it")
 
 
-def open_table(data: bytes, path: str) -> tuple[Any, Any]:
-    """Return the primary header and the first table of a FITS file.
+def open_table(data: bytes, path: str) -> tuple[dict[str, str], Any]:
+    """Return what the headers say of NAMED, "" where nothing, and the first table of a FITS file.
 
     Raises UserError without astropy, FileError for a file that is none.
     """
@@ -94,15 +97,18 @@ def open_table(data: bytes, path: str) -> tuple[Any, Any]:
             f"{path}: FITS files need astropy: pip install 'astro_jax[fits]'"
         ) from error
     try:
-        with fits.open(io.BytesIO(data), memmap=False) as units:
-            return units[0].header + units[1].header, units[1].data
-    except (OSError, IndexError, ValueError, TypeError) as error:
-        raise FileError(f"broken FITS file {Path(path).name}: {error}") from error
+        memory = io.BytesIO(data)
+        with warnings.catch_warnings(action="ignore"), fits.open(memory, memmap=False) as units:
+            header = units[0].header + units[1].header
+            return {name: str(header.get(name, "")).strip() for name in NAMED}, units[1].data
+    except Exception as error:  # astropy raises whatever its layers raise
+        reason = f"{type(error).__name__}: {one_line(error, 150)}"
+        raise FileError(f"broken FITS file {Path(path).name}: {reason}") from error
 
 
-def phot_path(path: str, header: Any) -> Path:
+def phot_path(path: str, header: Mapping[str, str]) -> Path:
     """Return the PHOT file that a HEAD file names, or that is named like it."""
-    named = str(header.get("PHOTFILE", "")).strip()
+    named = header["PHOTFILE"]
     folder = Path(path).parent
     found = [folder / (named + end) for end in ("", ".gz")] if named else []
     by_name = partner(path, "HEAD", "PHOT")
@@ -132,7 +138,7 @@ def pieces(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return flat_index(ends, np.arange(len(first)) * 2)
 
 
-def facts(head: Any, header: Any, source: Source) -> dict[str, pa.Array]:
+def facts(head: Any, header: Mapping[str, str], source: Source) -> dict[str, pa.Array]:
     """Return what HEAD says of the objects, by our names, [N] each."""
     names = head.columns.names
     columns = dict(COLUMNS)
@@ -144,7 +150,7 @@ def facts(head: Any, header: Any, source: Source) -> dict[str, pa.Array]:
                 )
             columns[role] = (name,)
     ids = pa.array([str(v).strip() for v in head["SNID"]])
-    survey = str(header.get("SURVEY", "")).strip() or None
+    survey = header["SURVEY"] or None
     found = {"id": whole_text(ids), "survey": pa.array([survey] * len(ids), pa.string())}
     for role, choices in columns.items():
         name = next((n for n in choices if n in names), None)

@@ -10,21 +10,26 @@ in the schema metadata, as "lambda/Angstrom = a + b*i" or "log10(lambda/Angstrom
 grid that says "air" is turned to vacuum.  The id is a column, in FITS the object's name or OBSID.
 """
 
+import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from astro_jax.data.clean import FileError
 from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.read import find_files
-from astro_jax.data.table import is_list, list_lengths
-from astro_jax.errors import UserError, suggest
+from astro_jax.data.table import is_list, list_lengths, open_parquet
+from astro_jax.errors import UserError, one_line, suggest
+from astro_jax.surveys.source import unpack
+from astro_jax.surveys.values import numbers, typed_ids
 
 FITS = (".fits", ".fit", ".fits.gz", ".fit.gz")
+PROBLEM = "problem"  # why a spectrum cannot be used, among what is told of it
 GRID = r"(log10\()?lambda\s*/\s*Angstrom\)?\s*=\s*([\d.eE+-]+)\s*([+-])\s*([\d.eE+-]+)\s*\*\s*i"
 
 
@@ -63,19 +68,25 @@ def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
             rows = read_parquet(file, id_column) if file.endswith((".parquet", ".pq")) else None
             if rows is None and not file.endswith(FITS):
                 continue
-            found += read_fits(file) if rows is None else rows
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            lost.append(Quarantined(file, Path(file).stem, "", 1, 0, f"unreadable: {error}"[:200]))
+            found += [(file, *row) for row in (read_fits(file) if rows is None else rows)]
+        except UserError:
+            raise
+        except Exception as error:  # astropy raises whatever its layers raise
+            reason = f"unreadable: {type(error).__name__}: {one_line(error, 150)}"
+            lost.append(Quarantined(file, Path(file).stem, "", 1, 0, reason))
     kept = []
-    for told, pixels in found:
-        pixels = pixels[np.isfinite(pixels).all(1) & (pixels[:, 0] > 0)]
-        if len(pixels) < 2:
-            lost.append(Quarantined(path, str(told["id"]), "", 1, 0, "no two finite pixels"))
+    for file, told, pixels in found:
+        reason = "no id" if told["id"] is None else "no two finite pixels"
+        good = np.isfinite(pixels).all(1) & (pixels[:, 0] > 0)
+        if told["id"] is None or good.sum() < 2:
+            reason = told.get(PROBLEM, reason)
+            lost.append(Quarantined(file, str(told["id"]), "", 1, 0, reason))
         else:
+            pixels = pixels[good]
             kept.append((told, pixels[np.argsort(pixels[:, 0], kind="stable")]))
     if not kept:
-        reason = f": {lost[0].reason}" if lost else ""
-        raise UserError(f"no spectrum in {path}{reason}")
+        reason = f": {lost[0].file}: {lost[0].reason}" if lost else ""
+        raise UserError(f"no spectrum in {path}{reason}; give FITS or Parquet files of spectra")
     return _join(kept), opening(len(kept) + len(lost), 0).quarantine(lost)
 
 
@@ -101,7 +112,8 @@ def read_fits(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
         from astropy.io import fits
     except ImportError as error:
         raise UserError(f"{file}: FITS needs astropy: pip install 'astro_jax[fits]'") from error
-    with fits.open(file) as units:
+    content = io.BytesIO(unpack(Path(file).read_bytes()))
+    with warnings.catch_warnings(action="ignore"), fits.open(content, memmap=False) as units:
         header = units[0].header
         tables = [u for u in units if getattr(u, "columns", None) is not None]
         pixels = _table(tables[0]) if tables else _image(units[0].data, header)
@@ -127,7 +139,7 @@ def _image(data: np.ndarray, header: Any) -> np.ndarray:
 
 
 def _table(unit: Any) -> np.ndarray:
-    names = {name.lower(): name for name in unit.columns.names}
+    names = {name.lower(): name for name in unit.columns.names if name}
     for name in ("flux", "ivar"):
         if name not in names:
             raise KeyError(f"a table without '{name}'")
@@ -146,25 +158,36 @@ def _table(unit: Any) -> np.ndarray:
 
 def read_parquet(file: str, id_column: str = "id") -> list[tuple[dict[str, Any], np.ndarray]]:
     """Return the spectra of a Parquet file: their scalar columns, and [n, 3] arrays."""
-    table = pq.read_table(file, partitioning=None)
+    table = open_parquet(file)
     names = table.column_names
     for name in (id_column, "flux"):
         if name not in names:
             raise UserError(f"{file} lacks column '{name}'{suggest(name, names)}")
-    lists = {n: table[n].combine_chunks() for n in ("flux", "ivar", "wavelength") if n in names}
-    scalars = [n for n in names if not is_list(table[n].type)]
-    told = table.select(scalars).to_pylist()
+    lists = {n: list_values(table, n) for n in ("flux", "ivar", "wavelength") if n in names}
+    ids = typed_ids(table[id_column]).to_pylist()
+    scalars = [n for n in names if n not in lists and not pa.types.is_nested(table[n].type)]
+    told = table.select([n for n in scalars if n != id_column]).to_pylist()
     grid = None if "wavelength" in lists else metadata_grid(table, file)
     rows = []
-    for k, facts in enumerate(told):
-        flux = np.asarray(lists["flux"][k].values, float)
-        ivar = np.asarray(lists["ivar"][k].values, float) if "ivar" in lists else np.ones(len(flux))
-        wave = np.asarray(lists["wavelength"][k].values, float) if grid is None else grid(len(flux))
+    for k, id in enumerate(ids):
+        facts = {**told[k], "id": id} if told else {"id": id}
+        flux = lists["flux"][k]
+        ivar = lists["ivar"][k] if "ivar" in lists else np.ones(len(flux))
+        wave = lists["wavelength"][k] if grid is None else grid(len(flux))
         if not len(flux) == len(ivar) == len(wave):
-            raise ValueError(f"row {k}: flux, ivar and wavelength differ in length")
-        rows.append(({**facts, "id": facts[id_column]}, np.stack([wave, flux, ivar], axis=1)))
-    assert len(rows) == len(list_lengths(lists["flux"]))
+            facts[PROBLEM] = "flux, ivar and wavelength differ in length"
+            flux = ivar = wave = np.zeros(0)
+        rows.append((facts, np.stack([wave, flux, ivar], axis=1)))
     return rows
+
+
+def list_values(table: pa.Table, name: str) -> list[np.ndarray]:
+    """Return the numbers of each row of a column of lists, NaN where null, [] for a null list."""
+    if not is_list(table[name].type):
+        raise FileError(f"column '{name}' holds {table[name].type}, not lists of numbers")
+    column = table[name].combine_chunks()
+    values, _ = numbers(column.flatten())
+    return np.split(values, np.cumsum(list_lengths(column))[:-1])
 
 
 def metadata_grid(table: pa.Table, file: str) -> Any:
@@ -173,7 +196,7 @@ def metadata_grid(table: pa.Table, file: str) -> Any:
     found = re.search(GRID, told)
     if not found:
         raise UserError(
-            f"{file}: no column 'wavelength', and no grid in its schema metadata, such as "
+            f"{file}: no column 'wavelength', and no grid in its schema metadata; add one, such as "
             "'log10(lambda/Angstrom) = 3.5682 + 0.0001*i'"
         )
     log, first, sign, step = found.groups()

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from astro_jax.data.clean import LIMIT, OK, QUALITY, flag_first
+from astro_jax.data.clean import LIMIT, OK, QUALITY, FileError, flag_first
 from astro_jax.data.transient_rules import RawTransients, magnitudes_to_fluxcal, to_fluxcal
 from astro_jax.surveys.fluxes import (
     band_codes,
@@ -60,7 +60,10 @@ def read_alerts(source: Source) -> RawTransients:
     def pick(*choices: str) -> str | None:
         return next((c for c in choices if c in names), None)
 
-    time, bad_time = numbers(lines.column(pick("jd", "mjd", "time")))
+    clock = pick("jd", "mjd", "time")
+    if clock is None:
+        raise FileError(f"no column of times (jd, mjd or time) among {', '.join(names)[:200]}")
+    time, bad_time = numbers(lines.column(clock))
     origin = "jd" if "jd" in names else "mjd"
     time, _ = to_mjd(time, f"{source.path}, {origin}", (origin,), source.time_format)
     (mag, bad_mag), (magerr, _) = (

