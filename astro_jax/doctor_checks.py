@@ -31,6 +31,7 @@ FLOAT32_DAYS = 1e-3  # a spacing of float32 above it moves observations by more 
 GRIDS = (1.0, 0.5, 0.1, 0.01)  # days, to which times are rounded
 COARSE = 0.5  # days: float32 of any origin holds such times exactly
 USUAL_MAG = (-15.0, 35.0)  # instrumental ones of MACHO reach -10, the deepest surveys 30
+MOST_SENTINELS = 20  # values that stand for "not measured"; more of them are measurements
 LARGE_ERROR = 1.0  # mag, as the median: an observation says nothing then
 STACKED = 0.02  # share of the magnitudes with one and the same extreme value
 
@@ -142,13 +143,15 @@ def on_grid(time: np.ndarray, grid: float) -> bool:
 
 def magnitudes(raw: Raw) -> Iterator[Finding]:
     """Say where magnitudes lie, and whether they look like fluxes."""
-    mag = raw.mag[np.isfinite(raw.mag) & (np.abs(raw.mag) < SENTINEL_MAG)]
     everything = raw.mag[np.isfinite(raw.mag)]
+    mag = everything[np.abs(everything) < SENTINEL_MAG]
     if not len(everything):
         yield Finding("stop", "magnitudes", "no magnitude is a finite number")
         return
-    low, middle, high = np.quantile(mag if len(mag) else everything, [0.01, 0.5, 0.99])
-    wide = np.mean((everything < USUAL_MAG[0]) | (everything > USUAL_MAG[1]))
+    far = everything[np.abs(everything) >= SENTINEL_MAG]
+    seen = everything if len(np.unique(far)) > MOST_SENTINELS else mag
+    low, middle, high = np.quantile(seen if len(seen) else everything, [0.01, 0.5, 0.99])
+    wide = np.mean((seen < USUAL_MAG[0]) | (seen > USUAL_MAG[1])) if len(seen) else 0.0
     text = f"median {middle:.4g}, 1 % below {low:.4g}, 1 % above {high:.4g}"
     if wide > 0.2 or (len(mag) and np.std(mag) > 15):
         yield Finding("stop", "units", f"{text}: no magnitudes; fluxes? give --config.kind="

@@ -173,6 +173,9 @@ def open_series(kind: str, path: str, files: list[str], said: dict[str, Any]) ->
         found = {"data": data, "ledger": ledger}
         break
     raw, lost = read_raw(kind, files, said)
+    if raw is None and any(".fit" in file.lower() for file in files):
+        text = f"FITS files: spectra are read by --config.data.spectra={path} (without data.path)"
+        findings.append(Finding("look", "kind", text))
     findings += float_ids(files[0], said["columns"])
     swap = swapped_columns(raw, found.get("ledger"), files) if kind == "curves" else {}
     if swap and not said["columns"].get("mag"):

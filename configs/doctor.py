@@ -32,4 +32,5 @@ def get_config() -> ConfigDict:
     config.data = defaults_objects.data(official=False)
     config.data.update(defaults.transients())
     config.data.fields = ()
+    config.data.required = ()
     return config

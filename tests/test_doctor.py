@@ -131,6 +131,9 @@ def test_fluxes_where_magnitudes_belong(tmp_path):
     rows = [[a, t, 10 ** (0.4 * (25 - m)), 30.0] for a, t, m, e in rows_of()]
     ((level, text),) = told_of(csv_of(tmp_path, rows))["units"]
     assert level == "stop" and "no magnitudes; fluxes?" in text
+    few = [[a, t, -99.0 if k % 3 else m, e] for k, (a, t, m, e) in enumerate(rows_of())]
+    ((level, text),) = told_of(csv_of(tmp_path, few))["units"]
+    assert level == "ok" and "1 % below 14" in text
 
 
 def test_what_holds_nothing(tmp_path, capsys):
@@ -201,6 +204,18 @@ def test_magnitudes_where_fluxes_belong(tmp_path):
     assert "look like magnitudes, not fluxes" in told["reader"][0][1]
     assert examined.opened.said["columns"] == {"mag": "flux", "magerr": "fluxerr"}
     assert "AB magnitudes turned into fluxes" in told["units"][0][1]
+
+
+def test_objects_in_several_modalities(labelled):
+    told, examined = found_in("", data={"curves": str(labelled), "required": ()})
+    assert examined.opened.kind == "objects" and "stop" not in levels(told)
+    assert told["photometry"][0][1] == "155 of 155 objects" and len(examined.plots) == 9
+
+
+def test_spectra_alone_are_pointed_to_their_key(tmp_path):
+    (tmp_path / "spec.fits").write_bytes(b"SIMPLE  =                    T" + bytes(2880))
+    told = told_of(tmp_path / "spec.fits")
+    assert "--config.data.spectra" in told["kind"][0][1]
 
 
 # Beside a run
