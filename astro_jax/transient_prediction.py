@@ -109,7 +109,8 @@ def network_rows(
 ) -> tuple[Rows, np.ndarray, Ledger]:
     """Return rows as the run was trained on, the place of each among the transients, the account.
 
-    Raises UserError for a run that is no classifier of transients, or where nothing can be seen.
+    Objects of which the network can see nothing have no row, were it all of them.
+    Raises UserError for a run that is no classifier of transients.
     """
     if "rows" not in run.config or not run.config.get("classes"):
         raise UserError("this run classifies no transients: train one by configs/train_ztf.py")
@@ -121,6 +122,7 @@ def network_rows(
         ledger,
         classes=list(run.config.classes),
         metadata=list(run.config.metadata),
+        required=False,
         **run.config.rows.to_dict(),
     )
     place = rows.columns["_row"].to_numpy()
@@ -141,6 +143,9 @@ def network_outputs(
     """
     size = batch_size or (64 if on_cpu() else 1024)
     apply = _compiled(run.model)
+    if not len(rows):
+        nothing = np.zeros((0, len(run.config.classes)))
+        return {"logits": nothing, "embedding": nothing, "step_logits": [] if steps else None}
     order = np.argsort(rows.lengths, kind="stable")
     found: dict[str, list] = {"logits": [], "embedding": [], "step_logits": []}
     for which, batch in batches(rows, order, size, limit):
@@ -191,7 +196,7 @@ def names_of(probabilities: np.ndarray, names: Sequence[str]) -> list:
 def outliers(run: Run, embedding: np.ndarray) -> np.ndarray:
     """Return the outlier score of each object, [N]; NaN for a run without one."""
     described = run.config.get("outlier", None)
-    if described is None:
+    if described is None or not len(embedding):
         return np.full(len(embedding), np.nan)
     return outlier_score(from_plain(described), embedding)
 

@@ -241,10 +241,33 @@ def test_magnitudes_in_a_column_of_fluxes_are_refused(run):
         astro_jax.predict(run, table)
 
 
-def test_nothing_to_see_is_an_error(run):
-    faint = bad_table(faint={"flux": [10.0, -5.0, 3.0, -60.0, 0.0, 12.0]}).slice(1)
-    with pytest.raises(UserError, match="none of 1 objects has a point of S/N 5"):
-        astro_jax.predict(run, faint)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"flux": [10.0, -5.0, 3.0, -60.0, 0.0, 12.0]}, "no trigger: no point of S/N 5 or more"),
+        ({"trigger": 50000.0}, "outside -30 .. 70 days of the trigger"),
+    ],
+)
+def test_a_file_in_which_nothing_can_be_seen_is_null_rows(
+    run, transferred, tmp_path, change, reason
+):
+    """As the same object among others."""
+    change = dict(change)
+    trigger = change.pop("trigger", None)
+    table = (
+        bad_table(dark=change).slice(1).append_column("trigger", pa.array([trigger], pa.float64()))
+    )
+    found = astro_jax.predict(run, table, per_epoch=True)
+    assert found.id == ["dark"] and found.prediction == found.type == [None]
+    assert np.isnan(found.probabilities).all() and found.probabilities.shape == (1, 3)
+    assert np.isnan(found.outlier).all() and not found.redshift_used.any()
+    assert [len(t) for t in found.times] == [len(s) for s in found.steps] == [0]
+    said = [row.reason for row in found.ledger.rows] + [drop.reason for drop in found.ledger.drops]
+    assert said == [reason]
+    pq.write_table(table, tmp_path / "x.parquet")
+    words = [PREDICT, f"--config.init={transferred}", f"--config.data.path={tmp_path}/x.parquet"]
+    assert main(["main", *words, f"--config.output={tmp_path}/p.parquet"]) == 0
+    assert pq.read_table(tmp_path / "p.parquet")["prediction"].to_pylist() == [None]
 
 
 def test_a_run_of_another_kind(finished, sample):

@@ -55,6 +55,7 @@ def make_rows(
     scale: str = "const500",
     dilate: str = "none",
     wavelengths: str = "effective",
+    required: bool = True,
 ) -> tuple[Rows, Ledger]:
     """Return the rows of transients, in time order, and the account of what was left out.
 
@@ -65,7 +66,7 @@ def make_rows(
     wavelengths: a system of `passbands.wavelengths`
     Left out are, as filtered, observations in bands that the system does not know, outside the
     window, and those of the lowest |S/N| beyond `length`; as quarantined, objects without trigger.
-    Raises UserError for an unknown choice, or where nothing is left.
+    Raises UserError for an unknown choice, or where nothing is left, if something is `required`.
     """
     stretch = _choice("dilate", dilate, DILATIONS)
     scaled = _choice("scale", scale, SCALES)
@@ -73,8 +74,8 @@ def make_rows(
     ledger = opening(len(transients), len(transients.time)) if ledger is None else ledger
     reason = f"band that the network does not know (wavelengths={wavelengths})"
     known = np.isfinite(told[transients.band])
-    transients, ledger = keep_observations(transients, ledger, known, reason)
-    transients, ledger = cut_window(transients, ledger, length)
+    transients, ledger = keep_observations(transients, ledger, known, reason, required=required)
+    transients, ledger = cut_window(transients, ledger, length, required)
     curve = transients.curve
     since = transients.time - transients.scalar("trigger")[curve]
     flux, fluxerr = scaled(transients)
@@ -103,10 +104,15 @@ def _choice(name: str, choice: str, known: dict[str, Callable]) -> Callable:
     return known[choice]
 
 
-def cut_window(transients: Transients, ledger: Ledger, length: int) -> tuple[Transients, Ledger]:
-    """Keep at most `length` observations inside the window; fill in the column `trigger`."""
+def cut_window(
+    transients: Transients, ledger: Ledger, length: int, required: bool = True
+) -> tuple[Transients, Ledger]:
+    """Keep at most `length` observations inside the window; fill in the column `trigger`.
+
+    Raises UserError where nothing is left, if something is `required`.
+    """
     trigger = trigger_times(transients)
-    transients, ledger, trigger = quarantine_untriggered(transients, ledger, trigger)
+    transients, ledger, trigger = quarantine_untriggered(transients, ledger, trigger, required)
     columns = transients.columns
     if "trigger" in columns.column_names:
         columns = columns.drop_columns(["trigger"])
@@ -114,7 +120,7 @@ def cut_window(transients: Transients, ledger: Ledger, length: int) -> tuple[Tra
     since = transients.time - trigger[transients.curve]
     inside = (since > WINDOW[0]) & (since < WINDOW[1])
     reason = f"outside {WINDOW[0]:g} .. {WINDOW[1]:g} days of the trigger"
-    transients, ledger = keep_observations(transients, ledger, inside, reason)
+    transients, ledger = keep_observations(transients, ledger, inside, reason, required=required)
     reason = f"more than {length} observations: the lowest |S/N|"
     return keep_observations(transients, ledger, loudest(transients, length), reason)
 

@@ -131,15 +131,16 @@ def keep_observations(
     keep: np.ndarray,
     reason: str,
     every_row: bool = False,
+    required: bool = True,
 ) -> tuple[Transients, Ledger]:
     """Leave out observations by a choice of the user, and objects of which nothing is left.
 
     keep: [M] bool. Both count as filtered. every_row: such objects stay, as empty curves.
-    Raises UserError where nothing is left at all.
+    Raises UserError where nothing is left at all, if something is `required`.
     """
     if keep.all():
         return transients, ledger
-    if not keep.any():
+    if required and not keep.any():
         raise UserError(f"none of {len(keep)} observations is left: {reason}")
     lengths = np.bincount(transients.curve[keep], minlength=len(transients))
     alive = (lengths > 0) | every_row
@@ -174,16 +175,16 @@ def cut_snr(
 
 
 def quarantine_untriggered(
-    transients: Transients, ledger: Ledger, trigger: np.ndarray
+    transients: Transients, ledger: Ledger, trigger: np.ndarray, required: bool = True
 ) -> tuple[Transients, Ledger, np.ndarray]:
     """Take out objects without a trigger, [N] float64, NaN = none, and name them in the ledger.
 
-    Raises UserError where none has one.
+    Raises UserError where none has one, if one is `required`.
     """
     lost = np.flatnonzero(np.isnan(trigger))
     if not len(lost):
         return transients, ledger, trigger
-    if len(lost) == len(trigger):
+    if required and len(lost) == len(trigger):
         raise UserError(
             f"none of {len(trigger)} objects has a point of S/N {TRIGGER_SNR:g} or more: are the "
             "fluxes those of the transient? A column `trigger` (MJD) sets the trigger by hand"

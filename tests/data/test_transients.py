@@ -92,6 +92,8 @@ def test_objects_without_a_trigger_are_named():
     assert ledger.rows[0].reason.startswith("no trigger")
     with pytest.raises(UserError, match="none of 1 objects has a point of S/N 5"):
         quarantine_untriggered(*[transients.take([1]), opening(1, 10)], np.array([np.nan]))
+    none = transients.take([1]), opening(1, 10), np.array([np.nan])
+    assert len(quarantine_untriggered(*none, required=False)[0]) == 0
 
 
 # Selections
