@@ -157,7 +157,7 @@ def score_tables(result: Mapping[str, Any]) -> list[str]:
     tables = [table(rows_of(whole, "scored"))] if whole else []
     for name, part in result.items():
         if is_table(part) and name not in whole:
-            rows = rows_of(part, name.replace("_", " "), result.get(f"{name}_interval", {}))
+            rows = rows_of(joined(part), name.replace("_", " "), result.get(f"{name}_interval", {}))
             tables.append(table(rows))
     return tables
 
@@ -165,7 +165,16 @@ def score_tables(result: Mapping[str, Any]) -> list[str]:
 def is_table(part: Any) -> bool:
     """Say whether a part of a result is shown as a table of scores."""
     nested = isinstance(part, Mapping) and bool(part)
-    return has_scores(part) or (nested and all(has_scores(v) for v in part.values()))
+    return has_scores(part) or (nested and all(has_scores(v) for v in joined(part).values()))
+
+
+def joined(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return records of records of scores as records, by both names; others as they are."""
+    if all(
+        isinstance(v, Mapping) and v and all(map(has_scores, v.values())) for v in part.values()
+    ):
+        return {f"{a}, {b}": record for a, each in part.items() for b, record in each.items()}
+    return dict(part)
 
 
 def has_scores(part: Any) -> bool:

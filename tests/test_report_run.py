@@ -149,6 +149,9 @@ def test_what_comes_from_data_is_escaped(tmp_path):
 def test_tables_show_intervals_and_what_is_missing():
     told = score_tables({"model": {"f1": 0.5, "f1_interval": [0.4, 0.6], "objects": 1200}})
     assert "0.5000 <small>0.4000 to 0.6000</small>" in told[0] and "1,200" in told[0]
+    deep = {"curves": {"transfer": {"8": {"median": 0.25}}, "direct": {"8": {"median": 0.75}}}}
+    (told,) = score_tables(deep)
+    assert "transfer, 8" in told and "direct, 8" in told and "0.7500" in told
     assert estimate(0.5, [None, 1.0]) == "0.5000" and number(float("nan")) == "-"
     assert "250 rows in all" in table([{"a": k} for k in range(250)])
 
