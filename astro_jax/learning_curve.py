@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from astro_jax import checkpoint, transient_training
 from astro_jax.checks import check_training
+from astro_jax.classify import passes
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import announce
 from astro_jax.data.split import star_position
@@ -27,18 +28,19 @@ from astro_jax.evals import auroc
 from astro_jax.evals.calibration import softmax
 from astro_jax.evals.transfer import proxy_distance
 from astro_jax.evals.transient_features import UNKNOWN, transient_features
-from astro_jax.learning_summary import Setup, describe, draw, summarise
+from astro_jax.learning_summary import describe, draw, summarise
 from astro_jax.report_run import close_run
 from astro_jax.spec import build
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, resolve_config
-from astro_jax.train import train
+from astro_jax.train import assemble, train
 from astro_jax.transient_prediction import network_outputs
 from astro_jax.transient_task import FEED, drawn_task, labelled
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, locked, write_text
 
 EVALUATIONS = 100  # at most, of a fit that is not stopped by them: they only show its course
+RESAMPLED = 200  # draws of the test objects
 COMPARED = 1000  # objects of base and target, to tell them apart
 
 
@@ -63,8 +65,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
             print("stopped; the same command goes on with the fits that are missing")
             return STOPPED
         lines = read_metrics(workdir / "fits.jsonl")
-        setups = {name: setup_of(fit) for name, fit in fits.items()}
-        result = summarise(lines, list(config.methods), setups)
+        result = summarise(lines, list(config.methods))
         result["distance"] = distance(config, target[0])
         draw(workdir, result)
         close_run(workdir, config, result, describe(result, workdir))
@@ -90,12 +91,6 @@ def fits_of(config: ConfigDict) -> dict[str, ConfigDict]:
     return found
 
 
-def setup_of(fit: ConfigDict) -> Setup:
-    """Return what a summary has to know of a method; losses over other steps are other values."""
-    steps = f" over {fit.objective.steps} steps" if fit.monitor == "loss" else ""
-    return Setup(f"{fit.monitor}{steps}", fit.batch_size)
-
-
 def check_sizes(config: ConfigDict, target: Transients) -> None:
     """Raise UserError for a size that takes labels from the test part, which is one for all."""
     outside = int((star_position(target.star.astype(str)) < 1 - config.data.test).sum())
@@ -116,13 +111,17 @@ def base_of(config: ConfigDict, workdir: Path) -> str | None:
 
 
 def missing(config: ConfigDict, workdir: Path) -> list[tuple[str, int, int]]:
-    """Return (method, size, seed) of the fits that are not there yet, a seed after the other."""
+    """Return (method, size, seed) of the fits that are not there yet, a seed after the other.
+
+    Size 0 is the base as it is: not of what starts from nothing, and the same for every seed.
+    """
     done = {(r["method"], r["size"], r["seed"]) for r in read_metrics(workdir / "fits.jsonl")}
     wanted = [
         (method, int(size), seed)
         for seed in range(config.seeds)
         for size in config.sizes
         for method in config.methods
+        if size or not config.fits[method].model
     ]
     return [fit for fit in wanted if fit not in done]
 
@@ -138,33 +137,49 @@ def measure(
 ) -> dict[str, Any]:
     """Fit a method with `size` labels drawn by a seed; return its scores and its course.
 
+    size: 0 = none, the base as it is, whose outputs must serve the classes
     target: what `labelled` returns
-    course: [epoch, validation value of what the method watches] of each evaluation
+    course: [epochs, steps, cross-entropy of the validation objects, no class weights] of each
+        evaluation, the same value for all methods, whatever they watch
     """
     fit = ConfigDict(json.loads(fit.to_json()))
-    fit.update({"labels": size, "seed": seed, "init": "" if fit.model else base})
+    head = fit.head if size else "keep"
+    fit.update({"labels": size, "seed": seed, "init": "" if fit.model else base, "head": head})
     task = drawn_task(fit, *target)
     full = resolve_config(fit, task.facts)
+    start = time.perf_counter()
+    if size:
+        params, course = trained(fit, full, task)
+    else:
+        params, course = assemble(full, task.train, feed=FEED).fresh.params, []
+    return {
+        "size": size,
+        "seed": seed,
+        **score(Run(full, build(full.model), params, 0), task),
+        "trained": np.bincount(task.train.arrays["label"]).tolist() if size else [],
+        "course": course,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def trained(fit: ConfigDict, full: ConfigDict, task: Task) -> tuple[Any, list[list[float]]]:
+    """Return the parameters that a method ends with, and its course; see `measure`."""
     decides = len(task.valid) >= fit.min_valid
-    each = -(-len(task.train) // fit.batch_size)  # steps an epoch
+    rows = len(task.train)
+    each = -(-rows // fit.batch_size)  # steps an epoch
     full.eval_every = each if decides else evaluation_interval(full.steps, each)
     full.patience = full.patience if decides else 0
-    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(full, task.train, task.valid, Path(folder), feed=FEED)
         if outcome.stopped:
             raise KeyboardInterrupt
         lines = [m for m in read_metrics(Path(folder) / "metrics.jsonl") if m["split"] == "valid"]
         best = checkpoint.load_params(Path(folder), "best")[0]
-    params = best if decides else outcome.state.params
-    return {
-        "size": size,
-        "seed": seed,
-        **score(Run(full, build(full.model), params, 0), task),
-        "trained": np.bincount(task.train.arrays["label"]).tolist(),
-        "course": [[line["step"] / each, line[fit.monitor]] for line in lines],
-        "seconds": round(time.perf_counter() - start, 1),
-    }
+    course = [
+        [passes(line["step"], fit.batch_size, rows), line["step"], line["cross_entropy"]]
+        for line in lines
+    ]
+    return best if decides else outcome.state.params, course
 
 
 def evaluation_interval(steps: int, each: int) -> int:
@@ -179,11 +194,12 @@ def score(trained: Run, task: Task) -> dict[str, Any]:
     """Return the scores on the test objects, as plain numbers."""
     labels, classes = task.test.arrays["label"], task.facts["classes"]
     probabilities = softmax(network_outputs(trained, task.test)["logits"])
-    each, micro = auroc.areas(probabilities, labels)
+    found = auroc.aurocs(probabilities, labels, classes, draws=RESAMPLED)
     return {
-        "macro_auroc": auroc.macro_auroc(probabilities, labels),
-        "micro_auroc": float(micro[0]),
-        "each": {c: round(float(a), 5) for c, a in zip(classes, each[0], strict=True)},
+        "macro_auroc": found.macro,
+        "macro_auroc_interval": found.intervals["macro"].tolist(),  # over test objects
+        "micro_auroc": found.micro,
+        "each": {c: round(float(a), 5) for c, a in zip(classes, found.each, strict=True)},
         "tested": np.bincount(labels, minlength=len(classes)).tolist(),
         "calibration_error": auroc.calibration_error(probabilities, labels),
     }

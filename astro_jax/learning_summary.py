@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,20 +26,11 @@ NUMBERS = {
 }
 
 
-class Setup(NamedTuple):
-    """How a method is fitted: what its validation values are of, and the objects of a step."""
-
-    watched: str
-    batch_size: int
-
-
-def summarise(
-    fits: Sequence[Mapping[str, Any]], methods: Sequence[str], setups: Mapping[str, Setup]
-) -> dict[str, Any]:
+def summarise(fits: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> dict[str, Any]:
     """Return medians by method and size, and what each is worth against direct training.
 
     fits: records of `learning_curve.measure`; a method whose name starts with "direct" is one to
-    compare with; setups: of each method
+    compare with. over_objects: medians over seeds of the interval of a fit over its test objects
     """
     curves = {m: curve_of(fits, m) for m in methods}
     baselines = [m for m in methods if m.startswith("direct")]
@@ -51,9 +42,10 @@ def summarise(
             name: spreads({m: curve_of(fits, m, name) for m in methods})
             for name in ("micro_auroc", "calibration_error")
         },
+        "over_objects": {m: over_objects(fits, m) for m in methods},
         "gains": {
             f"{method} against {direct}": gains(curves, method, direct)
-            | convergence(fits, method, direct, setups)
+            | convergence(fits, method, direct)
             for direct in baselines
             for method in methods
             if method not in baselines
@@ -82,6 +74,15 @@ def curve_of(
     return {n: [v for size, _, v in some if size == n] for n in sizes}
 
 
+def over_objects(fits: Sequence[Mapping[str, Any]], method: str) -> dict[str, list[float]]:
+    """Return {size: [low, high]}, the median interval of macro AUROC over test objects."""
+    found: dict[str, list] = {}
+    for fit in fits:
+        if fit["method"] == method:
+            found.setdefault(str(fit["size"]), []).append(fit["macro_auroc_interval"])
+    return {size: np.median(ends, axis=0).tolist() for size, ends in found.items()}
+
+
 def gains(curves: Mapping[str, Any], method: str, direct: str) -> dict[str, Any]:
     """Return labels saved and retention with intervals over seeds.
 
@@ -94,36 +95,40 @@ def gains(curves: Mapping[str, Any], method: str, direct: str) -> dict[str, Any]
     return told
 
 
-def convergence(
-    fits: Sequence[Mapping[str, Any]], method: str, direct: str, setups: Mapping[str, Setup]
-) -> dict[str, Any]:
+def convergence(fits: Sequence[Mapping[str, Any]], method: str, direct: str) -> dict[str, Any]:
     """Return epochs and steps until the validation value converges, medians over seeds.
 
-    All at the largest size of direct training. Epochs until a method reaches the best value of
-    direct training are null where the two watch different values, or where it never does.
+    All at the largest size of direct training, by the cross-entropy of the validation objects.
+    Epochs until a method reaches the best value of direct training are null where it never does.
     """
     most = max(f["size"] for f in fits if f["method"] == direct)
     found = {
-        m: {f["seed"]: f for f in fits if f["method"] == m and f["size"] == most}
+        m: {f["seed"]: f["course"] for f in fits if f["method"] == m and f["size"] == most}
         for m in (method, direct)
     }
-    epochs: dict[str, float] = {}
-    steps: dict[str, float] = {}
-    for m, of_seeds in found.items():
-        each = [epochs_to_converge(f["course"]) for f in of_seeds.values()]
-        ends = [-(-sum(f["trained"]) // setups[m].batch_size) for f in of_seeds.values()]
-        epochs[m] = float(np.median(each))
-        steps[m] = float(np.median(np.multiply(each, ends)))
+    traces = {
+        m: {seed: [(e, loss) for e, _, loss in course] for seed, course in of.items()}
+        for m, of in found.items()
+    }
+    counted = {
+        m: {seed: [(s, loss) for _, s, loss in course] for seed, course in of.items()}
+        for m, of in found.items()
+    }
     reached = [
-        epochs_to_reach(f["course"], min(value for _, value in found[direct][seed]["course"]))
-        for seed, f in found[method].items()
-        if seed in found[direct] and setups[method].watched == setups[direct].watched
+        epochs_to_reach(trace, min(loss for _, loss in traces[direct][seed]))
+        for seed, trace in traces[method].items()
+        if seed in traces[direct]
     ]
     return {
-        "epochs_to_converge": epochs,
-        "steps_to_converge": steps,
+        "epochs_to_converge": {m: middle(of) for m, of in traces.items()},
+        "steps_to_converge": {m: middle(of) for m, of in counted.items()},
         "epochs_to_reach_the_loss_of_direct": finite(np.median(reached)) if reached else None,
     }
+
+
+def middle(traces: Mapping[int, Sequence[tuple[float, float]]]) -> float:
+    """Return the median over seeds of where their traces converge."""
+    return float(np.median([epochs_to_converge(trace) for trace in traces.values()]))
 
 
 def finite(value: float) -> float | None:
@@ -141,13 +146,16 @@ def draw(workdir: Path, result: Mapping[str, Any]) -> None:
         for method, curve in result["curves"].items()
     }
     axes = "labels, those to validate with included", "macro AUROC (median, MAD)"
-    line_plot(workdir / "learning_curve.png", lines, *axes, workdir.name)
+    scale = "symlog" if "0" in next(iter(result["curves"].values())) else "log"
+    line_plot(workdir / "learning_curve.png", lines, *axes, workdir.name, scale)
 
 
 def describe(result: Mapping[str, Any], workdir: Path) -> str:
     """Return the closing text of a run."""
+    sizes = sorted({n for curve in result["curves"].values() for n in curve}, key=int)
     rows = [
         {"macro AUROC, median and MAD": method}
+        | {f"{n} labels": "" for n in sizes}
         | {f"{n} labels": f"{v['median']:.3f} {v['mad']:.3f}" for n, v in curve.items()}
         for method, curve in result["curves"].items()
     ]

@@ -32,7 +32,7 @@ def get_config(variant: str = "ztf_yse") -> ConfigDict:
             "job": "astro_jax.learning_curve:run",
             "seed": 0,
             "seeds": 5,
-            "sizes": (15, 30, 60, 200),  # labels, those to validate with included
+            "sizes": (0, 15, 30, 60, 200),  # labels, those to validate with included; 0: as it is
             "methods": tuple(METHODS),
             "init": "",
             "base": defaults.config_beside(__file__, "train_ztf"),
@@ -64,7 +64,7 @@ def _ztf_lsst(config: ConfigDict) -> None:
     config.data.simulate.surveys = ("lsst",)
     config.data.simulate.transients = 6000
     config.data.simulate.types = False
-    config.sizes = (100, 300, 1000)
+    config.sizes = (0, 100, 300, 1000)
 
 
 def _snpcc_yse(config: ConfigDict) -> None:

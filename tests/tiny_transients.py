@@ -82,7 +82,7 @@ def small_curve() -> list[str]:
         *network,
         "--config.window=32",
         "--config.methods=('transfer', 'direct_paper')",
-        "--config.sizes=(8, 20)",
+        "--config.sizes=(0, 8, 20)",
         "--config.seeds=1",
         "--config.base.data.simulate.transients=60",
     ]

@@ -32,7 +32,7 @@ CURVES = {
         "ztf",
         {
             "data__band": "ztfg,ztfr",
-            "sizes": (15, 60, 170),  # 175 labels with these bands lie outside of the test part
+            "sizes": (0, 15, 60, 170),  # 175 labels with these bands lie outside of the test part
             "methods": ("transfer", "direct", "direct_paper"),
         },
     ),
@@ -41,9 +41,9 @@ CURVES = {
         "ztf",
         {"methods": ("transfer", "latent_output", "gru_latent_output", "direct", "direct_paper")},
     ),
-    "snpcc_yse": ("snpcc_yse", "snpcc", {"sizes": (15, 60, 200)}),
-    "surveys_yse": ("ztf_yse", "surveys", {"sizes": (15, 60, 200)}),
-    "yse_yse": ("ztf_yse", "yse", {"sizes": (15, 60, 200)}),
+    "snpcc_yse": ("snpcc_yse", "snpcc", {"sizes": (0, 15, 60, 200)}),
+    "surveys_yse": ("ztf_yse", "surveys", {"sizes": (0, 15, 60, 200)}),
+    "yse_yse": ("ztf_yse", "yse", {"sizes": (0, 15, 60, 200)}),
 }
 SAME_TARGET = ("snpcc_yse", "surveys_yse", "yse_yse")  # their direct fits are those of ztf_yse
 
