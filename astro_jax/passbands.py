@@ -63,6 +63,7 @@ PASSBANDS = (
     Passband("I", 0.798),
 )
 NAMES = tuple(p.name for p in PASSBANDS)
+MISSING = 255  # the place of a band that a file leaves empty, until its observation is set aside
 
 
 def _prefixed(prefix: str, letters: str) -> dict[str, str]:
@@ -130,9 +131,9 @@ def resolve(
     names = list(names)
     known = {name: find(name, survey) for name in dict.fromkeys(names)}
     unknown = [name for name, place in known.items() if place is None]
-    if unknown and (strict or len(unknown) > 255 - len(NAMES)):
+    if unknown and (strict or len(unknown) > MISSING - len(NAMES)):
         raise UserError(_complaint(unknown, survey, where))
-    known |= {name: 255 - k for k, name in enumerate(unknown)}
+    known |= {name: MISSING - 1 - k for k, name in enumerate(unknown)}
     return np.array([known[name] for name in names], np.uint8)
 
 

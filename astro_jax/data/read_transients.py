@@ -27,7 +27,7 @@ from astro_jax.data.transient_rules import RawTransients, clean_transients
 from astro_jax.data.transient_table import read_table
 from astro_jax.data.transients import Transients, cut_snr, keep_observations
 from astro_jax.errors import UserError, one_line, suggest
-from astro_jax.passbands import SURVEYS, resolve, survey_name
+from astro_jax.passbands import MISSING, SURVEYS, resolve, survey_name
 from astro_jax.surveys.origin import offset
 from astro_jax.surveys.snana_fits import MAGIC
 from astro_jax.surveys.source import Source, unpack
@@ -131,10 +131,13 @@ def select_bands(
     bands: Sequence[str],
     every_row: bool = False,
 ) -> tuple[RawTransients, np.ndarray, Ledger]:
-    """Leave out observations in other bands; they and objects without others are filtered."""
+    """Leave out observations in other bands; they and objects without others are filtered.
+
+    Those without a band stay for the quarantine.
+    """
     if not bands:
         return raw, files, ledger
-    keep = np.isin(raw.band, resolve(bands, where="band"))
+    keep = np.isin(raw.band, [*resolve(bands, where="band"), MISSING])
     alive = (np.bincount(raw.curve[keep], minlength=len(raw)) > 0) | every_row
     reason = f"band is not {', '.join(bands)}"
     raw, ledger = keep_observations(raw, ledger, keep, reason, every_row)

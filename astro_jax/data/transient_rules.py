@@ -4,9 +4,10 @@ In this order, each observation taking the first that holds:
   1. what the reader of the format found (a line of the wrong width, text where a number belongs,
      an upper limit, a bad quality flag, lists that do not pair up, no id);
   2. a time that is missing, not finite, or more than 200,000 days from MJD 0;
-  3. a flux that is missing or not finite;
-  4. an error that is missing, not finite, zero or negative: its S/N is unknown;
-  5. a time that the curve already has in this band: the first usable one in file order stays.
+  3. a band that is missing: empty or null (a name that is not known stops the reading instead);
+  4. a flux that is missing or not finite;
+  5. an error that is missing, not finite, zero or negative: its S/N is unknown;
+  6. a time that the curve already has in this band: the first usable one in file order stays.
 Negative fluxes and non-detections with a flux are measurements and stay. Epochs out of order are
 sorted. A redshift or E(B-V) that is not finite, or negative (-9, -99: "not known"), is null.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from astro_jax.data.clean import (
+    NO_BAND,
     NO_ERROR,
     NO_FLUX,
     SENTINEL_MAG,
@@ -30,6 +32,7 @@ from astro_jax.data.clean import (
 from astro_jax.data.ledger import Quarantined
 from astro_jax.data.transients import ZERO_POINT, Transients
 from astro_jax.errors import UserError
+from astro_jax.passbands import MISSING
 
 MAGNITUDES = (8.0, 27.5)  # of anything that surveys measure
 
@@ -57,6 +60,7 @@ def clean_transients(
     flag = flag_first(
         raw.flag,
         *time_rules(raw.time),
+        (NO_BAND, raw.band == MISSING),
         (NO_FLUX, ~np.isfinite(raw.flux)),
         (NO_ERROR, ~(np.isfinite(raw.fluxerr) & (raw.fluxerr > 0))),
     )

@@ -13,7 +13,7 @@ from astro_jax.data.transient_rules import (
     to_fluxcal,
 )
 from astro_jax.data.transients import ZERO_POINT, reduce_curves
-from astro_jax.passbands import resolve
+from astro_jax.passbands import MISSING, resolve
 from astro_jax.surveys.generic import as_text, scalars
 from astro_jax.surveys.group import codes, narrow, runs
 from astro_jax.surveys.origin import candidates, to_mjd
@@ -68,17 +68,17 @@ def with_trigger(raw: RawTransients, photflag: np.ndarray) -> RawTransients:
 
 
 def band_codes(column: pa.Array, source: Source, name: str, survey: str | None = None):
-    """Return the passbands of a column of names, [M] uint8.
+    """Return the passbands of a column of names, [M] uint8; MISSING where a cell is empty.
 
     survey: whose names they are, unless the user said it
     Raises UserError for an unknown band, unless the user named the bands to keep.
     """
-    coded = as_text(column).dictionary_encode(null_encoding="encode")
+    coded = as_text(column).dictionary_encode()
     where = f"{source.path}, column {name}"
-    known = resolve(
-        coded.dictionary.to_pylist(), source.survey or survey, where, strict=not source.bands
-    )
-    return known[coded.indices.to_numpy(zero_copy_only=False)]
+    names = coded.dictionary.to_pylist()
+    known = resolve(names, source.survey or survey, where, strict=not source.bands)
+    place = coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
+    return np.append(known, np.uint8(MISSING))[place]
 
 
 def read_brightness(

@@ -245,6 +245,8 @@ def test_unsorted_and_repeated_epochs():
         ("flux_err", 0.0, "flux error missing or not positive"),
         ("flux_err", -9.0, "flux error missing or not positive"),
         ("flux_err", None, "flux error missing or not positive"),
+        ("band", None, "band missing"),
+        ("band", " ", "band missing"),
         ("time", np.nan, "time missing or not finite"),
         ("time", -1e9, "time far outside any survey"),
     ],
@@ -255,6 +257,19 @@ def test_points_that_cannot_be_used(column, value, reason):
     transients, ledger = read_transients(table(**{column: values}))
     assert reasons(ledger) == {reason: 1}
     assert transients.lengths.tolist() == [10, 9]
+
+
+def test_objects_and_rows_without_any_band(tmp_path):
+    transients, ledger = read_transients(table(band=[["ztfg"] * 10, [None] * 10]))
+    assert transients.columns["id"].to_pylist() == ["a"]
+    assert reasons(ledger) == {"nothing usable: band missing": 10}
+    _, chosen = read_transients(table(band=[["ztfg"] * 9 + ["w"], [None] * 10]), band="ztfg")
+    assert chosen.filtered == (0, 1) and chosen.quarantined == (1, 10)
+    lines = ["id,mjd,flux,fluxerr,band", *(f"a,5800{k},{90 + k},9,ztfg" for k in range(5))]
+    lines += ["a,58006,99,9,", "a,58007,99,9"]
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    _, ledger = read_transients(tmp_path / "x.csv")
+    assert reasons(ledger) == {"band missing": 1, "line with the wrong number of values": 1}
 
 
 def test_lists_that_do_not_pair_up_take_the_object_with_them():
@@ -299,7 +314,6 @@ LISTS = ("time", "band", "flux", "flux_err")
     ("changes", "words"),
     [
         ({"band": [["ztfg", "w"] * 5] * 2}, ["table, column band", "unknown band 'w'", "ztfg"]),
-        ({"band": [["g", None] * 5] * 2}, ["unknown band 'None'"]),
         ({"band": None}, ["no column of bands"]),
         ({"flux_err": None}, ["a column flux but none of its errors", "columns.fluxerr"]),
         (
