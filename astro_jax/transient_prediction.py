@@ -63,16 +63,20 @@ def predict_transients(
     per_epoch: bool = False,
     batch_size: int | None = None,
     ledger: Ledger | None = None,
+    survey: str | None = None,
 ) -> TransientPredictions:
     """Classify transients with a run that was trained on some, or official weights.
 
     transients: from `read_transients` or `simulate_transients`, an object table in memory, a path
     redshift: use it where it is known, else classify all as if it were not
     ledger: the account that came with `transients`
+    survey: of a table or a path, whose letters the bands are, see `read_transients`
     """
     if not isinstance(transients, Transients):
         table = transients if isinstance(transients, str | Path) else pa.table(transients)
-        transients, ledger = read_transients(table, every_row=True)
+        transients, ledger = read_transients(table, survey=survey, every_row=True)
+    elif survey:
+        raise UserError(f"survey={survey}: these transients are read; give it to read_transients")
     if not redshift:
         transients = without_metadata(transients, ["redshift"])
     rows, place, ledger = network_rows(run, transients, ledger)

@@ -234,6 +234,18 @@ def test_unknown_bands_are_an_error_that_lists_the_known_ones(run, change, messa
         astro_jax.predict(run, bad_table(odd=change))
 
 
+def test_predict_is_told_the_survey(run, sample, tmp_path):
+    letters = {"band": ["g", "r"] * 3}
+    table = bad_table(plain=letters)
+    pq.write_table(table, tmp_path / "x.parquet")
+    found = astro_jax.predict(run, tmp_path / "x.parquet", survey="ztf").probabilities
+    np.testing.assert_array_equal(found[1], found[0])
+    plain = astro_jax.predict(run, table).probabilities
+    assert np.abs(plain[1] - plain[0]).max() > 1e-6
+    with pytest.raises(UserError, match="survey=ztf: these transients are read"):
+        astro_jax.predict(run, sample, survey="ztf")
+
+
 def test_magnitudes_in_a_column_of_fluxes_are_refused(run):
     magnitudes = {"flux": [18.2, 18.0, 17.9, 18.1, 18.4, 18.8], "fluxerr": [0.05] * 6}
     table = bad_table(**{f"m{k}": magnitudes for k in range(4)}).slice(1)

@@ -49,7 +49,8 @@ def read_transients(
     """Read a file, a glob, a folder or a table in memory into clean transients and their account.
 
     format: a name of `transient_formats.NAMES`, else each file is recognised on its own
-    survey: whose letters the bands are (a key of `passbands.SURVEYS`), where the file does not say
+    survey: whose letters the bands are (a key of `passbands.SURVEYS`), over what the file says: its
+        format, or its column `survey`
     zero_point: AB magnitude of flux 1, where it is not 27.5 and the file does not say
     band: names of passbands to keep; bands that are not chosen need not be known
     snr: keep points of S/N above it only, as alert photometry does; 0: forced photometry as it is

@@ -25,7 +25,13 @@ from astro_jax.data.table import (
 )
 from astro_jax.data.transient_rules import RawTransients
 from astro_jax.data.transients import ZERO_POINT, Transients, band_names
-from astro_jax.surveys.fluxes import NUMBERS, band_codes, long_table, read_brightness
+from astro_jax.surveys.fluxes import (
+    NUMBERS,
+    band_codes,
+    long_table,
+    read_brightness,
+    survey_column,
+)
 from astro_jax.surveys.group import narrow
 from astro_jax.surveys.roles import TRANSIENT, describe, find_roles
 from astro_jax.surveys.source import Format, Source
@@ -91,9 +97,12 @@ def object_table(table: pa.Table, source: Source) -> RawTransients:
     flux, fluxerr, flag, note = read_brightness(read, stated, source)
     band = spread_text(columns["band"], lengths, equal)
     # a row whose lists do not pair up has no band: any known one stands in until it is quarantined
-    known = band.fill_null("").take(pa.array(np.flatnonzero(np.repeat(equal, lengths))))
+    told = np.flatnonzero(np.repeat(equal, lengths))
+    surveys = survey_column(table)
+    if surveys is not None:
+        surveys = surveys.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)[told]))
     code = np.zeros(len(time), np.uint8)
-    code[np.repeat(equal, lengths)] = band_codes(known, source, roles["band"])
+    code[told] = band_codes(band.take(pa.array(told)), source, roles["band"], surveys)
     return RawTransients(
         time,
         code,

@@ -67,16 +67,36 @@ def with_trigger(raw: RawTransients, photflag: np.ndarray) -> RawTransients:
     return raw.with_columns(raw.columns.append_column("trigger", column))
 
 
-def band_codes(column: pa.Array, source: Source, name: str, survey: str | None = None):
+def survey_column(table: pa.Table, survey: str | None = None) -> pa.Array | str | None:
+    """Return the column `survey` of a table, [N] text, `survey` where it is null or not there."""
+    name = next((n for n in table.column_names if n.lower() == "survey"), None)
+    if name is None or pa.types.is_nested(table[name].type):
+        return survey
+    column = as_text(table[name])
+    return column if survey is None else column.fill_null(survey)
+
+
+def band_codes(
+    column: pa.Array, source: Source, name: str, survey: pa.Array | str | None = None
+) -> np.ndarray:
     """Return the passbands of a column of names, [M] uint8; MISSING where a cell is empty.
 
-    survey: whose names they are, unless the user said it
+    survey: whose names they are, one for all or [M] text, unless the user said it
     Raises UserError for an unknown band, unless the user named the bands to keep.
     """
+    if isinstance(survey, pa.Array) and not source.survey:
+        surveys = survey.dictionary_encode(null_encoding="encode")
+        place = surveys.indices.to_numpy(zero_copy_only=False)
+        codes = np.zeros(len(column), np.uint8)
+        for k, one in enumerate(surveys.dictionary.to_pylist()):
+            rows = np.flatnonzero(place == k)
+            codes[rows] = band_codes(column.take(pa.array(rows)), source, name, one)
+        return codes
     coded = as_text(column).dictionary_encode()
     where = f"{source.path}, column {name}"
     names = coded.dictionary.to_pylist()
-    known = resolve(names, source.survey or survey, where, strict=not source.bands)
+    said = source.survey or survey
+    known = resolve(names, said, where, strict=not source.bands)
     place = coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
     return np.append(known, np.uint8(MISSING))[place]
 
@@ -126,7 +146,8 @@ def long_table(
 ) -> RawTransients:
     """Return the transients of a table with one observation a row.
 
-    broken: [M] bool, lines of the wrong width; survey: whose band names they are, if known
+    broken: [M] bool, lines of the wrong width
+    survey: whose band names they are where the format says it; a column `survey` says it better
     """
     roles = find_roles(table.column_names, source.columns, source.path, ("time", "band"), TRANSIENT)
 
@@ -141,7 +162,8 @@ def long_table(
     id = pa.array([source.stem] * len(time))
     if "id" in roles:
         id = (typed_ids if source.data is None else ids)(table[roles["id"]])
-    band = band_codes(table[roles["band"]].combine_chunks(), source, roles["band"], survey)
+    names, surveys = table[roles["band"]].combine_chunks(), survey_column(table, survey)
+    band = band_codes(names, source, roles["band"], surveys)
     photflag = read("photflag")[0] if "photflag" in roles else None
     notes = (describe(roles, origin), note)
     brightness = flux, fluxerr, flag

@@ -6,10 +6,11 @@ Fluxes are FLUXCAL (zero point 27.5). The redshift is the photometric one of the
 object has, also when it is to be classified; `columns.redshift=hostgal_specz` takes the other.
 Source: the PLAsTiCC data note (arXiv 1810.00001), the unblinded files (Zenodo 2539456).
 
-The columns of ELAsTiCC in CSV (SNID, MJD, BAND, FLUXCAL, FLUXCALERR, PHOTFLAG) are those of any
-table, `fluxes`; its bands are `survey=lsst`.
+ELAsTiCC in CSV: the columns SNID, MJD, BAND, FLUXCAL, FLUXCALERR, PHOTFLAG, and others as in any
+table. Bands are those of LSST, unless a column `survey` or the user says otherwise.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from astro_jax.surveys.source import Format, Source, split_lines, text, unpack
 from astro_jax.surveys.values import ids, numbers
 
 LIGHT = {"object_id", "mjd", "passband", "flux", "flux_err"}
+ELASTICC = {"snid", "mjd", "band", "fluxcal", "fluxcalerr", "photflag"}
 META = {"object_id", "hostgal_photoz", "mwebv"}
 COLUMNS = {
     "redshift": ("hostgal_photoz",),
@@ -50,6 +52,20 @@ def header(source: Source) -> set[str]:
 def sniff(source: Source) -> bool:
     """Tell light curves by their columns."""
     return header(source) >= LIGHT
+
+
+def sniff_elasticc(source: Source) -> bool:
+    """Tell light curves of ELAsTiCC by their columns."""
+    return header(source) >= ELASTICC
+
+
+def read_elasticc(source: Source) -> RawTransients:
+    """Read light curves with the columns of ELAsTiCC."""
+    lines = split_lines(source.data, ",")
+    table = pa.table(lines.table.columns, names=list(lines.names))
+    raw = long_table(table, source, lines.broken, "lsst")
+    note = "columns of ELAsTiCC: bands are those of LSST where no survey is named"
+    return raw if source.survey else replace(raw, notes=(*raw.notes, note))
 
 
 def sniff_metadata(source: Source) -> bool:
@@ -126,5 +142,6 @@ def read_metadata(source: Source) -> RawTransients:
 
 FORMATS = (
     Format("plasticc", sniff, read),
+    Format("plasticc", sniff_elasticc, read_elasticc),
     Format("plasticc", sniff_metadata, read_metadata, beside=True),
 )

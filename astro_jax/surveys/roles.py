@@ -21,7 +21,8 @@ ALIASES = {
 }
 # Of a table of transients: fluxes of several bands, and what is known of an object.
 TRANSIENT = {
-    **{role: ALIASES[role] for role in ("id", "time", "mag", "magerr")},
+    **{role: ALIASES[role] for role in ("time", "mag", "magerr")},
+    "id": ALIASES["id"] + " snid",
     "band": ALIASES["band"] + " flt",
     "flux": "fluxcal flux fluxes psflux forcediffimflux",
     "fluxerr": "fluxcalerr fluxerr fluxerror efluxes fluxerrs eflux dflux sigmaflux fluxsigma "

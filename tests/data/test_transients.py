@@ -365,6 +365,22 @@ def test_letters_need_their_survey():
     assert set(band_names(ztf)) == {"ztfg", "ztfr"}
 
 
+def test_a_column_says_whose_letters_the_bands_of_an_object_are(tmp_path):
+    letters = {"band": [["g", "r"] * 5, ["g", "Y"] * 5], "survey": ["ZTF", "LSST"]}
+    expected = ["ztfg", "ztfr"] * 5 + ["lsstg", "lssty"] * 5
+    found, _ = read_transients(table(**letters))
+    assert list(band_names(found)) == expected
+    rows = [f"{o},5800{k},50,5,{b},{s}" for o, b, s in (("a", "r", "ZTF"), ("b", "Y", "LSST"),
+            ("c", "r", ""), ("d", "r", "unheard of")) for k in range(3)]  # fmt: skip
+    (tmp_path / "x.csv").write_text("\n".join(["id,mjd,flux,fluxerr,band,SURVEY", *rows]))
+    found, _ = read_transients(tmp_path / "x.csv")
+    assert list(band_names(found)[::3]) == ["ztfr", "lssty", "r", "r"]
+    over, _ = read_transients(table(**letters | {"band": [["g", "r"] * 5] * 2}), survey="yse")
+    assert set(band_names(over)) == {"ps1g", "ps1r"}
+    with pytest.raises(UserError, match="unknown band 'Y'.*survey ZTF also writes g"):
+        read_transients(table(**letters | {"survey": ["LSST", "ZTF"]}))
+
+
 def test_a_folder_of_several_formats_in_one_account(tmp_path, shared):
     for path in (shared / "data/raw_samples/snana_dat").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -100,8 +100,12 @@ def test_elasticc_columns(tmp_path):
         (7, 60002.5, "r", 11.0, 1.0, 4096, 0.25),
     ]
     write(tmp_path / "elasticc.csv", rows)
-    transients, _ = read_transients(tmp_path, survey="elasticc", columns={"id": "SNID"})
-    assert list(band_names(transients)) == ["lsstg", "lsstr", "lssty"]
+    for survey in ("elasticc", None):  # the format knows it
+        transients, ledger = read_transients(tmp_path, survey=survey)
+        assert list(band_names(transients)) == ["lsstg", "lsstr", "lssty"]
+        assert any("are those of LSST" in note for note in ledger.notes) == (survey is None)
+    with pytest.raises(UserError, match="unknown band 'Y'"):
+        read_transients(tmp_path, survey="des")
     assert transients.scalar("trigger")[0] == 60003.5
     assert transients.scalar("redshift")[0] == 0.25
     assert transients.columns["id"].to_pylist() == [7]
