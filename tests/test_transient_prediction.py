@@ -251,6 +251,9 @@ def test_magnitudes_in_a_column_of_fluxes_are_refused(run):
     table = bad_table(**{f"m{k}": magnitudes for k in range(4)}).slice(1)
     with pytest.raises(UserError, match="look like magnitudes, not fluxes"):
         astro_jax.predict(run, table)
+    one = astro_jax.predict(run, bad_table(m=magnitudes))
+    assert [name is None for name in one.prediction] == [False, True]
+    assert "look like magnitudes" in one.ledger.rows[0].reason
 
 
 @pytest.mark.parametrize(

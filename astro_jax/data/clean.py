@@ -30,7 +30,7 @@ TIME_LIMIT = 200_000.0
 OK, WIDTH, TEXT, LIMIT, QUALITY, FLUX, UNEQUAL, NO_ID, TIME, RANGE, MAG, SENTINEL, REPEAT = range(
     13
 )
-NO_FLUX, NO_ERROR, NO_TRIGGER, NO_BAND = 13, 14, 15, 16  # transients: `data.transient_rules`
+NO_FLUX, NO_ERROR, NO_TRIGGER, NO_BAND, MAGNITUDES = range(13, 18)  # see `data.transient_rules`
 REASONS = (
     "",
     "line with the wrong number of values",
@@ -49,6 +49,7 @@ REASONS = (
     "flux error missing or not positive",
     "no trigger: no point of S/N 5 or more",
     "band missing",
+    "fluxes that look like magnitudes: name them columns.mag and magerr, or give zero_point",
 )
 
 

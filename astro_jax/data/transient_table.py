@@ -23,11 +23,12 @@ from astro_jax.data.table import (
     unnest,
     write_parquet,
 )
-from astro_jax.data.transient_rules import RawTransients
+from astro_jax.data.transient_rules import RawTransients, flag_magnitudes
 from astro_jax.data.transients import ZERO_POINT, Transients, band_names
 from astro_jax.surveys.fluxes import (
     NUMBERS,
     band_codes,
+    is_assumed,
     long_table,
     read_brightness,
     survey_column,
@@ -103,7 +104,7 @@ def object_table(table: pa.Table, source: Source) -> RawTransients:
         surveys = surveys.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)[told]))
     code = np.zeros(len(time), np.uint8)
     code[told] = band_codes(band.take(pa.array(told)), source, roles["band"], surveys)
-    return RawTransients(
+    raw = RawTransients(
         time,
         code,
         narrow(flux),
@@ -113,6 +114,7 @@ def object_table(table: pa.Table, source: Source) -> RawTransients:
         first_flag(np.zeros(1, bool), unequal(equal, lengths), bad_time, flag),
         notes=(note, *((describe(roles, origin),) if source.columns else ())),
     )
+    return flag_magnitudes(raw) if is_assumed(stated, source) else raw
 
 
 def _scalars(table: pa.Table, roles: dict[str, str], lists: list[str]) -> dict[str, pa.Array]:

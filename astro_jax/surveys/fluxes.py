@@ -8,6 +8,7 @@ import pyarrow as pa
 from astro_jax.data.clean import OK, SENTINEL, SENTINEL_MAG, FileError
 from astro_jax.data.transient_rules import (
     RawTransients,
+    flag_magnitudes,
     magnitudes_to_fluxcal,
     refuse_magnitudes,
     to_fluxcal,
@@ -130,6 +131,12 @@ def read_brightness(
     raise FileError(f"not a transient: {what}; name them with columns.flux and columns.fluxerr")
 
 
+def is_assumed(roles: Mapping[str, str], source: Source) -> bool:
+    """Tell whether `read_brightness` finds fluxes of which nobody states the zero point."""
+    stated = source.zero_point is not None or "zero_point" in roles
+    return {"flux", "fluxerr"} <= roles.keys() and not stated
+
+
 def zero_point(
     read: Callable[[str], Numbers], roles: Mapping[str, str], source: Source
 ) -> tuple[float | np.ndarray, bool]:
@@ -167,7 +174,9 @@ def long_table(
     photflag = read("photflag")[0] if "photflag" in roles else None
     notes = (describe(roles, origin), note)
     brightness = flux, fluxerr, flag
-    return group_fluxes(id, time, band, brightness, object_scalars(table, roles), notes, photflag)
+    found = object_scalars(table, roles)
+    raw = group_fluxes(id, time, band, brightness, found, notes, photflag)
+    return flag_magnitudes(raw) if is_assumed(roles, source) else raw
 
 
 def object_scalars(table: pa.Table, roles: Mapping[str, str]) -> dict[str, pa.Array]:

@@ -337,6 +337,42 @@ def test_one_clear_line(changes, words):
     assert "\n" not in str(error.value)
 
 
+def test_magnitudes_of_one_object_among_others():
+    flux, sigma = rising()[2].tolist(), [0.05] * 10
+    mixed = {"flux": [flux, [18.0, 19.5] * 4 + [99.0, None]], "flux_err": [[10.0] * 10, sigma]}
+    transients, ledger = read_transients(table(**mixed))
+    assert transients.columns["id"].to_pylist() == ["a"]
+    ((reason, count),) = reasons(ledger).items()
+    assert reason.startswith("nothing usable: fluxes that look like magnitudes") and count == 10
+    long = read_transients(table(**mixed, zero_point=[27.5, 27.5]))[0]
+    assert long.lengths.tolist() == [10, 9]  # they are fluxes: someone says so
+
+
+def test_one_or_two_points_that_may_be_magnitudes_are_named():
+    short = {"time": [[58000.0], [58001.0]], "band": [["ztfg"]] * 2, "flux_err": [[0.1]] * 2}
+    transients, ledger = read_transients(table(**short, flux=[[18.0], [350.0]]))
+    assert len(transients) == 2 and reasons(ledger) == {}
+    (note,) = [n for n in ledger.notes if "may hold magnitudes" in n]
+    assert note.startswith("1 objects") and note.endswith(": a")
+
+
+@pytest.mark.parametrize(
+    ("flux", "error", "named"),
+    [
+        (np.linspace(9, 27, 10), 0.6, False),  # a deep field: 5 sigma at magnitude 26.2
+        (np.linspace(9, 27, 10), 0.2, True),  # a telescope in space: S/N above 40, and it fades
+        ([20.0] * 9 + [-0.1], 0.2, False),
+        ([20.0] * 9 + [4.0], 0.2, False),
+        ([20.0] * 9 + [120.0], 0.2, False),
+    ],
+)
+def test_small_fluxes_are_fluxes(flux, error, named):
+    small = {"flux": [rising()[2].tolist(), list(flux)], "flux_err": [[10.0] * 10, [error] * 10]}
+    transients, ledger = read_transients(table(**small))
+    assert transients.lengths.tolist() == [10, 10] and reasons(ledger) == {}
+    assert any("may hold magnitudes" in note for note in ledger.notes) == named
+
+
 def test_fluxes_that_look_like_magnitudes_are_taken_with_their_zero_point():
     faint = {"flux": [[18.0, 19.5] * 5] * 2, "flux_err": [[0.05] * 10] * 2}
     transients, _ = read_transients(table(**faint), zero_point=27.5)
