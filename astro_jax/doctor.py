@@ -139,7 +139,7 @@ def as_run_sees(trained: Run, data: Any) -> Any:
 
 def distance(found: Compared) -> Finding:
     """Return how far a quantity lies from the training, in words."""
-    here, there = (f"{q[0]:.3g} to {q[2]:.3g}" for q in (found.here, found.there))
+    here, there = (f"{q[0]:.4g} to {q[2]:.4g}" for q in (found.here, found.there))
     text = f"{percent(found.share)} of the objects lie outside of the training: 90 % here {here}, "
     return Finding("look", found.name, f"{text}there {there}")
 
@@ -197,7 +197,10 @@ def verdict(examined: Examined) -> str:
     words += f"{count[2]} in order"
     if np.isfinite(examined.outside):
         words += f"; {percent(examined.outside)} of the objects lie outside of the run's training "
-        words += "data in at least one quantity"
+        count = sum(c.there is not None for c in examined.compared)
+        words += (
+            f"data in at least one of {count} quantities (of those themselves at most {count} %)"
+        )
     return words
 
 

@@ -130,7 +130,7 @@ def hover_map(shown: dict[str, Any]) -> str:
     plots = [object_plot(objects, int(k), label) for k, label in zip(rows, labels, strict=True)]
     told = f"{len(rows)} of {len(objects)} training objects."
     axes = Axes("phase, or time as scaled", "flux, scaled")
-    return map_html(Map(shown["map"][rows], labels, plots, axes, told), sorted(set(labels)))
+    return map_html(Map(shown["map"][rows], labels, plots, axes, told))
 
 
 def table_html(found: pa.Table) -> str:

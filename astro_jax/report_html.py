@@ -47,13 +47,17 @@ class Axes(NamedTuple):
 
 
 class Map(NamedTuple):
-    """Objects on a plane: points [N, 2], label [N] text, a plot of each, what it is a map of."""
+    """Objects on a plane: points [N, 2], label [N] text, a plot of each, what it is a map of.
+
+    names: the labels in the order of their colours; none: sorted
+    """
 
     points: np.ndarray
     label: Sequence[str]
     plots: Sequence[Plot]
     axes: Axes
     told: str
+    names: tuple[str, ...] = ()
 
 
 def write_page(path: Path, title: str, sections: Sequence[tuple[str, str]], lead: str = "") -> None:
@@ -242,11 +246,9 @@ def thin(plot: Plot, most: int = MOST_POINTS) -> Plot:
     return plot._replace(x=x[rows], y=y[rows], group=group)
 
 
-def map_html(shown: Map, names: Sequence[str]) -> str:
-    """Return a map with a point an object, whose plot appears where the pointer is.
-
-    names: of the labels, in the order of the colours
-    """
+def map_html(shown: Map) -> str:
+    """Return a map with a point an object, whose plot appears where the pointer is."""
+    names = list(dict.fromkeys((*shown.names, *sorted(set(shown.label)))))
     width, height, margin = MAP
     places = np.stack([unit(column) for column in np.asarray(shown.points, float).T], axis=1)
     places = margin + places * (width - 2 * margin, height - 2 * margin)

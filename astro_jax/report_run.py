@@ -207,8 +207,7 @@ def shown_sections(shown: Shown | None) -> list[tuple[str, str]]:
         return []
     sections = []
     if shown.map is not None:
-        names = sorted(set(shown.map.label))
-        sections.append(("Map of embeddings", map_html(shown.map, names)))
+        sections.append(("Map of embeddings", map_html(shown.map)))
     if shown.worst:
         name, _, rest = shown.heading.partition(". ")
         words = f'<p class="soft">{escape(rest)}</p>' if rest else ""

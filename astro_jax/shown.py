@@ -111,6 +111,7 @@ def show_values(task: Task, workdir: Path, seed: int) -> Shown:
     if "encoder" in trained.params:
         vectors = curve_vectors(trained, test.take(rows), windows=1)
         shown = map_of(vectors, labels, plots, MAGNITUDES, "summary vectors of the encoder")
+    shown = shown and shown._replace(names=tuple(ranges))
     far = [curve_plot(test, int(k), notes[k]) for k in worst]
     return Shown(shown, far, MAGNITUDES, "Largest errors")
 
