@@ -4,6 +4,7 @@ What stops the reader becomes a finding with the reader's own words; where these
 (an origin of times, columns, bands), it is taken, said, and the inspection goes on.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from astro_jax.data.read import (
     Choice,
     find_files,
     load,
+    one_line,
     read_files,
     read_source,
     read_survey,
@@ -170,6 +172,9 @@ def open_series(kind: str, path: str, files: list[str], said: dict[str, Any]) ->
             findings.append(Finding("look", "reader", f"assumed from here on: {words_of(more)}"))
             said = merged(said, more)
             continue
+        except Exception as error:  # what no reader foresaw is a finding, not the end
+            findings.append(unforeseen(error))
+            break
         found = {"data": data, "ledger": ledger}
         break
     raw, lost = read_raw(kind, files, said)
@@ -233,11 +238,21 @@ def read_raw(
     read = raw_reader(kind, said)
     try:
         raws, origins, lost, _ = read_files(files, read)
-    except UserError:  # said already by the reader
+        return (join(raws, origins)[0] if raws else None), tuple(lost)
+    except OSError:
+        raise
+    except Exception:  # said already when the survey was read
         return None, ()
-    if not raws:
-        return None, tuple(lost)
-    return join(raws, origins)[0], tuple(lost)
+
+
+def unforeseen(error: Exception) -> Finding:
+    """Return the finding for a failure that is no message to a user; a full disk is an error."""
+    if isinstance(error, OSError):
+        raise error
+    logging.error("reader", exc_info=error)
+    return Finding(
+        "stop", "reader", f"unexpected layout: {type(error).__name__}: {one_line(error)}"
+    )
 
 
 def raw_reader(kind: str, said: Mapping[str, Any]) -> Callable[[str], tuple[str, Any]]:
@@ -275,6 +290,8 @@ def open_objects(config: ConfigDict) -> Opened:
     except UserError as error:
         found = Finding("stop", "reader", str(error))
         return Opened("objects", None, None, None, (found,), {})
+    except Exception as error:
+        return Opened("objects", None, None, None, (unforeseen(error),), {})
     parts = [splits[name] for name in (*PARTS, "") if name in splits and len(splits[name])]
     sizes = ", ".join(f"{name or 'all'} {len(part):,}" for name, part in splits.items())
     state = "standardised already" if ready else "raw, standardised by the training part"

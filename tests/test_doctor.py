@@ -150,6 +150,28 @@ def test_what_holds_nothing(tmp_path, capsys):
     assert "empty file" in (tmp_path / "out" / "doctor.html").read_text()
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "transients"])
+def test_damaged_files_are_reported_too(tmp_path, kind):
+    path = csv_of(tmp_path, rows_of(2, 12))
+    if kind != "csv":
+        path = tmp_path / "x.parquet"
+        curves = from_arrays(toy_curves(2, 12))
+        write_table(curves, str(path)) if kind == "parquet" else write_transients(
+            labelled_transients(12), str(path)
+        )
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), rng.integers(1, 20)):
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(
+            bytes(data[: rng.integers(1, len(data) + 1)] if rng.random() < 0.3 else data)
+        )
+        told, examined = found_in(path)
+        assert "quarantine" in told and examined.opened.kind in ("curves", "transients")
+
+
 def test_nothing_to_look_at_is_a_mistake(tmp_path, capsys):
     words = ["main", f"--config={ROOT}/configs/doctor.py", f"--workdir={tmp_path}"]
     assert main(words) == 1 and "--config.data.path" in capsys.readouterr().err
