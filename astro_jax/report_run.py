@@ -63,7 +63,7 @@ def close_run(
     """
     try:
         sections = [*score_sections(result, text), *picture_sections(workdir)]
-        sections += shown_sections(show())
+        sections += shown_or_why_not(show)
         sections += [*run_section(result), *closing_sections(workdir, config)]
         write_page(
             workdir / REPORT, f"{workdir.name}: {job_of(config)}", sections, lead(config, result)
@@ -71,9 +71,28 @@ def close_run(
     except OSError:
         raise
     except Exception as error:
-        logging.exception("no %s", workdir / REPORT)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        print(f"no {REPORT}: {reason}; the run itself is whole", flush=True)
+        print(f"no {REPORT}: {reason_of(error)}; the run itself is whole", flush=True)
+
+
+def reason_of(error: Exception) -> str:
+    """Log an error with its trace; return it as one line."""
+    logging.error("the report", exc_info=error)
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def shown_or_why_not(show: Callable[[], Shown | None]) -> list[tuple[str, str]]:
+    """Return the sections on single objects, or one that says why they could not be made."""
+    try:
+        return shown_sections(show())
+    except OSError:
+        raise
+    except Exception as error:
+        reason = reason_of(error)
+        print(f"{REPORT} lacks its map and worst objects: {reason}", flush=True)
+        told = (
+            f'<p class="stop">The map and the worst objects could not be made: {escape(reason)}</p>'
+        )
+        return [("Objects", told)]
 
 
 def job_of(config: ConfigDict) -> str:

@@ -99,20 +99,28 @@ def test_worst_reconstructions_are_the_worst(finished):
 
 def test_a_report_that_fails_loses_no_run(tmp_path, capsys, monkeypatch):
     def broken():
-        raise ValueError("no such light")
+        raise ValueError("no <light>")
 
-    config = config_of("pretrain_macho")
-    close_run(tmp_path, config, {"seconds": 1.0}, "text", broken)
+    config, result = config_of("pretrain_macho"), {"seconds": 1.0}
+    close_run(tmp_path, config, result, "text", broken)
+    assert "lacks its map and worst objects: ValueError" in capsys.readouterr().out
+    assert (
+        "could not be made: ValueError: no &lt;light&gt;" in (tmp_path / "report.html").read_text()
+    )
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "config.json").write_text("{")
+    close_run(tmp_path, config, result, "text")
     told = capsys.readouterr().out
-    assert "no report.html: ValueError: no such light; the run itself is whole" in told
+    assert "no report.html: UserError" in told and "the run itself is whole" in told
     assert not (tmp_path / "report.html").exists()
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
+    (tmp_path / "config.json").unlink()
     monkeypatch.setattr(report_run, "write_page", full)
     with pytest.raises(OSError, match="No space left"):
-        close_run(tmp_path, config, {"seconds": 1.0}, "text")
+        close_run(tmp_path, config, result, "text")
 
 
 def test_hashes_of_the_data(tmp_path):
