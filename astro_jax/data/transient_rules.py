@@ -10,7 +10,8 @@ In this order, each observation taking the first that holds:
   5. an error that is missing, not finite, zero or negative: its S/N is unknown;
   6. a time that the curve already has in this band: the first usable one in file order stays.
 Negative fluxes and non-detections with a flux are measurements and stay. Epochs out of order are
-sorted. A redshift or E(B-V) that is not finite, or negative (-9, -99: "not known"), is null.
+sorted. A redshift that is not finite, 0 or negative, and an E(B-V) that is not finite or negative,
+is null: catalogues write 0, -1, -9 or -99 for "not known". Nothing at redshift 0 has a distance.
 """
 
 from collections.abc import Sequence
@@ -94,9 +95,12 @@ def known_scalars(columns: pa.Table) -> tuple[pa.Table, list[str]]:
         given = columns[name].cast(pa.float64())
         values = given.fill_null(np.nan).to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
-            bad = ~(np.isfinite(values) & (values >= 0))
+            known = values > 0 if name == "redshift" else values >= 0
+        bad = ~(np.isfinite(values) & known)
         if bad.sum() > given.null_count:
-            notes.append(f"{bad.sum() - given.null_count:,} values of {name} below 0: set to null")
+            below = "0 or below" if name == "redshift" else "below 0"
+            count = bad.sum() - given.null_count
+            notes.append(f"{count:,} values of {name} {below}: set to null")
         place = columns.column_names.index(name)
         columns = columns.set_column(place, name, pa.array(values, mask=bad))
     return columns, notes

@@ -32,9 +32,9 @@ class Transients(Ragged):
     flux, fluxerr: [M] float32, FLUXCAL (zero point 27.5, AB), negative too; 1 sigma, positive
     offsets: [N + 1] int64
     columns: Arrow table of N rows: `id` (int64 or string) always; where they are known `label`,
-        `redshift` (heliocentric) and `mwebv` (Milky Way E(B-V), mag, not applied to the fluxes),
-        null where missing; `trigger` (MJD, null: by the rule of `trigger_times`); `star` (what a
-        split keeps together); `survey` and others
+        `redshift` (heliocentric, above 0) and `mwebv` (Milky Way E(B-V), mag, not applied to the
+        fluxes), null where missing; `trigger` (MJD, null: by the rule of `trigger_times`);
+        `star` (what a split keeps together); `survey` and others
     """
 
     time: np.ndarray

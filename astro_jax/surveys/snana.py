@@ -130,7 +130,9 @@ def said(value: str | None, role: str) -> bool:
     if value is None or value.strip().upper() in NOTHING:
         return False
     start = first_number(value)
-    return role not in ("redshift", "mwebv") or (start is not None and start >= 0)
+    if role == "redshift":
+        return start is not None and start > 0
+    return role != "mwebv" or (start is not None and start >= 0)
 
 
 def first_number(value: str | None) -> float | None:

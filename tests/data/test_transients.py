@@ -291,7 +291,11 @@ def test_redshifts_that_are_none():
     transients, ledger = read_transients(table(redshift=[-9.0, 0.02], mwebv=[np.nan, -99.0]))
     assert transients.columns["redshift"].to_pylist() == [None, 0.02]
     assert transients.columns["mwebv"].to_pylist() == [None, None]
-    assert "1 values of redshift below 0: set to null" in ledger.notes
+    assert "1 values of redshift 0 or below: set to null" in ledger.notes
+    transients, ledger = read_transients(table(redshift=[0.0, -1.0], mwebv=[0.0, 0.1]))
+    assert transients.columns["redshift"].to_pylist() == [None, None]
+    assert transients.columns["mwebv"].to_pylist() == [0.0, 0.1]  # no dust is possible
+    assert "2 values of redshift 0 or below: set to null" in ledger.notes
 
 
 def test_a_label_is_one_text_everywhere():

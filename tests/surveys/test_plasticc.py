@@ -50,7 +50,7 @@ def test_light_curves_with_metadata(folder):
     check_light(transients)
     assert ledger.read == ledger.kept == (2, 4)
     assert transients.label == ["99", "SNIa"]
-    np.testing.assert_array_equal(transients.scalar("redshift"), [0.0, 1.6267])
+    np.testing.assert_array_equal(transients.scalar("redshift"), [np.nan, 1.6267])
     np.testing.assert_array_equal(transients.scalar("mwebv"), [0.017, 0.007])
     assert transients.scalar("dec").tolist() == [-61.9, -27.8]
 
@@ -58,7 +58,7 @@ def test_light_curves_with_metadata(folder):
 def test_the_redshift_that_the_user_names(folder):
     columns = {"redshift": "hostgal_specz"}
     transients, _ = read_transients(folder / "plasticc_train_lightcurves.csv", columns=columns)
-    np.testing.assert_array_equal(transients.scalar("redshift"), [0.0, 1.8181])
+    np.testing.assert_array_equal(transients.scalar("redshift"), [np.nan, 1.8181])
     with pytest.raises(UserError, match="no column 'zspec' for redshift"):
         read_transients(folder, columns={"redshift": "zspec"})
 

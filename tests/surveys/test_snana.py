@@ -174,7 +174,7 @@ def test_fits_pair(tmp_path, photfile):
     assert transients.columns["dec"].to_pylist() == [-50.0, -9.5]
     assert transients.columns["trigger"].to_pylist() == [60002.0, None]
     assert transients.label == ["SALT3.DES5YR", "NON1ASED.SNII"]
-    assert "1 values of redshift below 0: set to null" in ledger.notes
+    assert "1 values of redshift 0 or below: set to null" in ledger.notes
 
 
 def test_fits_packed_and_with_named_columns(tmp_path):
