@@ -1,6 +1,6 @@
 """The head of a transient classifier that starts from another one: which outputs stay.
 
-A target class keeps the output of the same name, blanks aside, and those of its sub-types that are
+A target class keeps the output of the same name (see `bare`), and those of its sub-types that are
 no classes of the target themselves: their probabilities are summed, so that nothing of what the
 base knows is lost. Where the base lacks a class, the head starts anew.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax import checkpoint
-from astro_jax.data.simulate.transient_classes import PARENT
+from astro_jax.data.simulate.transient_classes import PARENT, SAME_CLASS
 from astro_jax.errors import UserError, suggest
 
 HEADS = ("", "keep", "replace")
@@ -36,7 +36,7 @@ def kept_outputs(base: Any, classes: Sequence[str], head: str = "") -> list[tupl
     pairs = []
     for output, leaf in enumerate(leaves):
         name = bare(known[leaf]) if leaf < len(known) else ""
-        code = place.get(name, place.get(PARENT.get(name, "")))
+        code = place.get(name, place.get(part_of(name)))
         if code is not None:
             pairs.append((output, code))
     kept = {code for _, code in pairs}
@@ -50,8 +50,17 @@ def kept_outputs(base: Any, classes: Sequence[str], head: str = "") -> list[tupl
 
 
 def bare(name: str) -> str:
-    """Return the name of a class without blanks: "SN Ia" of catalogues is "SNIa"."""
-    return "".join(name.split())
+    """Return the name of a class without blanks and in our spelling.
+
+    "SN Ia" of catalogues is "SNIa", "SNIbc" of PLAsTiCC "SNIb/c".
+    """
+    joined = "".join(name.split())
+    return SAME_CLASS.get(joined, joined)
+
+
+def part_of(name: str) -> str:
+    """Return the type that a class is part of, `bare`; its own name where it is part of none."""
+    return PARENT.get(bare(name), bare(name))
 
 
 def leaves_of(kept: Sequence[tuple[int, int]] | None, classes: int) -> list[int]:

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from astro_jax.data.ledger import Ledger, opening
 from astro_jax.data.read_transients import read_transients
-from astro_jax.data.simulate.transient_classes import PARENT
 from astro_jax.data.source import announce
 from astro_jax.data.transient_batches import make_batch
 from astro_jax.data.transient_rows import Rows, make_rows
@@ -24,6 +23,7 @@ from astro_jax.errors import UserError
 from astro_jax.evals.calibration import softmax
 from astro_jax.evals.outliers import from_plain, outlier_score
 from astro_jax.parallel import on_cpu
+from astro_jax.transient_head import bare, part_of
 from astro_jax.weights import Run
 
 TransientsLike = Transients | pa.Table | str | Path
@@ -183,8 +183,12 @@ def _compiled(model: Any) -> Callable:
 
 
 def types_of(classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the types that classes are part of, sorted, and which is part of which, [C, K]."""
-    parents = [PARENT.get(name, name) for name in classes]
+    """Return the types that classes are part of, sorted, and which is part of which, [C, K].
+
+    Names count as `bare`; a type that is a class itself is spelled as that class.
+    """
+    spelled = {bare(name): name for name in reversed(classes)}
+    parents = [spelled.get(part_of(name), part_of(name)) for name in classes]
     types = sorted(set(parents))
     return types, np.array([[p == t for t in types] for p in parents], float)
 

@@ -43,6 +43,8 @@ def test_blanks_in_a_name_count_for_nothing():
     assert kept_outputs(base()[0], ["SN II", "SN Ia", "SN Ib/c"]) == kept_outputs(
         base()[0], ["SNII", "SNIa", "SNIb/c"]
     )
+    kept = kept_outputs(base()[0], ["SNII", "SNIa", "SNIbc"])
+    assert kept == kept_outputs(base()[0], ["SNII", "SNIa", "SNIb/c"])
     assert kept_outputs(base()[0], ["SNIa", "SN Ia", "SNII"]) is None  # one output, two classes
 
 

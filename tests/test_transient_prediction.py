@@ -150,6 +150,25 @@ def test_types_of():
     np.testing.assert_array_equal(members, [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 
 
+@pytest.mark.parametrize(
+    ("classes", "parts"),
+    [
+        (["SN IIn", "SN II", "SN Ia"], {"SN II": ["SN IIn", "SN II"], "SN Ia": ["SN Ia"]}),
+        (["SNIIn", "SN IIb"], {"SNII": ["SNIIn", "SN IIb"]}),
+        (["SNIb", "SN Ic", "SNIbc"], {"SNIbc": ["SNIb", "SN Ic", "SNIbc"]}),
+        (["SNIb", "SN Ic", "SNIb/c"], {"SNIb/c": ["SNIb", "SN Ic", "SNIb/c"]}),
+        (["SNIb", "SN Ic"], {"SNIb/c": ["SNIb", "SN Ic"]}),
+        (["KN", "SN Ib/c"], {"KN": ["KN"], "SN Ib/c": ["SN Ib/c"]}),
+    ],
+)
+def test_types_of_names_in_any_spelling(classes, parts):
+    types, members = types_of(classes)
+    assert types == sorted(parts)
+    found = {t: [c for c, part in zip(classes, column, strict=True) if part]
+             for t, column in zip(types, members.T, strict=True)}  # fmt: skip
+    assert found == parts
+
+
 # Bad input: a rule or a clear error, nothing lost
 
 

@@ -68,6 +68,8 @@ AGN = "AGN"
 LABELS = (AGN, *(kind.label for kind in KINDS))
 T_FIRST, T_LAST = 0.10, 0.06  # scatter of the logarithm of the two temperatures
 
+# Other spellings of a class, blanks aside: PLAsTiCC has SNIbc.
+SAME_CLASS = {"SNIbc": "SNIb/c"}
 # What a class is a part of: the five of the transfer experiment of arXiv 2502.18558. A class that
 # is not here is its own.
 PARENT = {
