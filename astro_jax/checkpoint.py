@@ -27,7 +27,12 @@ TREES = ("params", "opt_state")
 
 
 def save(folder: Path, state: TrainState, control: Control) -> None:
-    """Save a state and what evaluation decided; a step that is there already is left alone."""
+    """Save a state and what evaluation decided; a step that is there already is left alone.
+
+    Of several processes the first one writes.
+    """
+    if jax.process_index():
+        return
     step = int(state.step)
     with _manager(folder) as manager:
         if step in manager.all_steps():
@@ -166,7 +171,20 @@ def _whole(place: Path, way_out: str) -> Iterator[None]:
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+    me = jax.process_index()  # of several processes: wait for no other
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+    )
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT,
+        enable_async_checkpointing=False,
+        create=jax.process_count() == 1,
+        multiprocessing_options=(
+            alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions()
+        ),
+    )
+    if jax.process_count() > 1:  # Orbax creates nothing where processes are named
+        folder.mkdir(parents=True, exist_ok=True)
     return ocp.CheckpointManager(
         folder.resolve(),
         options=options,

@@ -38,7 +38,12 @@ def main(argv: Sequence[str]) -> int:
             config, workdir = parse(argv)
             from astro_jax.spec import resolve  # after the flags: --help must be quick
 
-            return resolve(config.job)(config, workdir)
+            job = resolve(config.job)
+            if config.get("multihost"):
+                from astro_jax.multihost import run_together
+
+                return run_together(job, config, workdir)
+            return job(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -105,10 +105,22 @@ def _sharded(train: Callable, evaluate: Callable, draw: Callable | None, at_once
             out_shardings=everywhere,
         ),
         jax.jit(evaluate, in_shardings=(everywhere, by_row, everywhere), out_shardings=everywhere),
-        lambda state: jax.device_put(state, everywhere),
-        lambda batch: jax.device_put(batch, by_row),
+        lambda state: _placed(state, everywhere),
+        lambda batch: _placed(batch, by_row),
         _same,
     )
+
+
+def _placed(tree: Any, sharding: NamedSharding) -> Any:
+    """Place arrays that every process holds whole; its devices take their rows of them."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def place(x: Any) -> jax.Array:
+        host = np.asarray(x)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)
 
 
 def _pmap(train: Callable, evaluate: Callable) -> Compiled:

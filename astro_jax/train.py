@@ -20,6 +20,7 @@ from astro_jax.control import Control, choose, exhausted, observe, plateau
 from astro_jax.data.pipeline import WINDOWS, Feed, train_iterator
 from astro_jax.data.resident import Resident, fits
 from astro_jax.errors import UserError
+from astro_jax.multihost import agreed, end_of_training, shared_start
 from astro_jax.nn.precision import with_dtype
 from astro_jax.parallel import Compiled, compile_steps, largest_divisor, on_cpu
 from astro_jax.spec import build
@@ -151,7 +152,7 @@ def train(
     Raises UserError where the loss is no longer finite; the last good step is then on disk.
     """
     system = assemble(config, data, params, feed)
-    state, control = checkpoint.resume(_last(workdir), system.fresh)
+    state, control = shared_start(*checkpoint.resume(_last(workdir), system.fresh))
     start = int(state.step)
     state = system.steps.place_state(state)
     batches = placed_batches(system, config, start)
@@ -171,15 +172,17 @@ def train(
                 if selected_step(control, config) == step:
                     checkpoint.save(_best(workdir), system.steps.fetch(state), control)
             done = final or exhausted(control, config.patience)
-            if done or stop.is_set() or control.last_step == step or log.save_is_due():
+            stopping = agreed(stop.is_set(), step, config.log_every)
+            if done or stopping or control.last_step == step or log.save_is_due():
                 log.check()
                 summary.sync()
                 checkpoint.save(_last(workdir), system.steps.fetch(state), control)
                 log.saved()
-            if done or stop.is_set():
+            if done or stopping:
                 break
             state, metrics = system.steps.train(state, next(batches), system.key)
             log.step(step + system.at_once, metrics, system.at_once)
+    end_of_training(not done)
     return Outcome(system.steps.fetch(state), control, not done)
 
 

@@ -13,7 +13,7 @@ from astro_jax.errors import UserError
 from astro_jax.tree import flatten
 
 # What may differ between a run and its continuation: it changes no number.
-FREE = ("data.workers", "checkpoint_seconds", "dry_run")
+FREE = ("data.workers", "checkpoint_seconds", "dry_run", "multihost")
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def test_embed_killed_inside_writes(embedding, embedded, tmp_path, compiled, wri
     assert_embedded_whole(tmp_path / "out")
 
 
-@pytest.mark.parametrize("write", [1, 2, 3, 5])
+@pytest.mark.parametrize("write", [1, 2, 5])
 def test_convert_killed_inside_writes(conversion, converted, tmp_path, compiled, write):
     words = [*conversion, f"--config.output={tmp_path / 'out' / 'x.parquet'}"]
     assert killed_at(write, words, tmp_path, compiled) == -signal.SIGKILL
