@@ -18,11 +18,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from astro_jax.control import Control
-from astro_jax.errors import UserError
+from astro_jax.errors import UserError, one_line
 from astro_jax.optim import path_name
 from astro_jax.step import TrainState
+from astro_jax.workdir import require_room
 
 KEPT = 2  # steps in each folder
+DESCRIBED = 1 << 10  # bytes that Orbax writes of an array beside its values, measured
 TREES = ("params", "opt_state")
 
 
@@ -34,9 +36,28 @@ def save(folder: Path, state: TrainState, control: Control) -> None:
     if jax.process_index():
         return
     step = int(state.step)
+    try:
+        _save(folder, step, state, control)
+    except Exception as error:  # Orbax raises whatever its layers raise, mostly for a full disk
+        good = latest_step(folder)
+        kept = "none was saved before" if good is None else f"the newest one, {good}, is whole"
+        raise UserError(
+            f"step {step} cannot be saved in {folder} ({one_line(error, 200)}); {kept}: free some "
+            "space, and the same command goes on from there"
+        ) from error
+
+
+def size_on_disk(state: TrainState) -> int:
+    """Return the bytes that one checkpoint of a state takes; Orbax describes its arrays in JSON."""
+    leaves = jax.tree.leaves((state.params, state.opt_state))
+    return sum(leaf.size * leaf.dtype.itemsize + DESCRIBED for leaf in leaves)
+
+
+def _save(folder: Path, step: int, state: TrainState, control: Control) -> None:
     with _manager(folder) as manager:
         if step in manager.all_steps():
             return
+        require_room(folder, size_on_disk(state), "a checkpoint")  # Orbax fails less tidily
         host = jax.tree.map(np.asarray, state)
         told = {
             "control": control._asdict(),

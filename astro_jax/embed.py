@@ -19,7 +19,7 @@ from astro_jax.infer import encode, mean_vectors
 from astro_jax.nn.precision import with_dtype
 from astro_jax.units import sweep_file
 from astro_jax.weights import Run, load
-from astro_jax.workdir import check_output
+from astro_jax.workdir import check_output, naming
 
 POOLING = ("mean", "none")
 TYPES = ("float32", "bfloat16")
@@ -124,7 +124,10 @@ def write_parquet(pieces: Iterator[pa.Table], path: Path) -> int:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     first, rows = next(pieces), 0
     try:
-        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+        with (
+            naming(path),
+            pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer,
+        ):
             for piece in chain([first], pieces):
                 writer.write_table(piece)
                 rows += piece.num_rows

@@ -48,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a folder that may not be written to, a full disk
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        from astro_jax.workdir import explain
+
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped by a signal; the same command goes on from there", file=sys.stderr)

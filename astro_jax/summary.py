@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from astro_jax.errors import UserError
-from astro_jax.workdir import write_text
+from astro_jax.workdir import naming, write_text
 
 
 class Summary:
@@ -60,9 +60,10 @@ class Summary:
 
     def sync(self) -> None:
         """Bring what was written to the disk, before the checkpoint that presupposes it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._board.flush()
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._board.flush()
 
     def close(self) -> None:
         """Finish all files."""

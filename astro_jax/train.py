@@ -27,6 +27,7 @@ from astro_jax.spec import build
 from astro_jax.step import TrainState, init_state
 from astro_jax.summary import Summary
 from astro_jax.weights import initial_params
+from astro_jax.workdir import require_room
 
 MOST_AT_ONCE = 20  # steps: a dispatch is then far below a step, and a signal still ends soon
 EVAL_STREAM = 2**31  # probes of evaluation are drawn as if at this step: never those of training
@@ -154,6 +155,9 @@ def train(
     system = assemble(config, data, params, feed)
     state, control = shared_start(*checkpoint.resume(_last(workdir), system.fresh))
     start = int(state.step)
+    if start < config.steps:
+        most = 2 * (checkpoint.KEPT + 1) * checkpoint.size_on_disk(state)  # last, best; one more
+        require_room(workdir, most, "a run with its checkpoints")
     state = system.steps.place_state(state)
     batches = placed_batches(system, config, start)
     with stop_on_signal() as stop, closing(Summary(workdir, start, config.steps)) as summary:

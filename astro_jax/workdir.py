@@ -1,17 +1,22 @@
 """The folder of a run: its lock, its config, and writing files so that a kill loses nothing."""
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from astro_jax.errors import UserError
+from astro_jax.errors import UserError, one_line
 from astro_jax.tree import flatten
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+LEAST_ROOM = 1 << 20  # bytes; less is not worth to begin
 # What may differ between a run and its continuation: it changes no number.
 FREE = ("data.workers", "checkpoint_seconds", "dry_run", "multihost")
 
@@ -29,6 +34,8 @@ def locked(workdir: Path) -> Iterator[None]:
         raise UserError(
             f"--workdir={workdir} cannot be a folder ({error.strerror}); choose another"
         ) from error
+    if not os.access(workdir, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir={workdir} may not be written to; choose another")
     with open(workdir / ".lock", "a+") as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +75,43 @@ def clocked(workdir: Path) -> Iterator[Callable[[], float]]:
     try:
         yield lambda: before + time.time() - begin
     finally:
-        write(time.time())
+        with suppress(OSError):  # of a full disk: what filled it is the error to tell
+            write(time.time())
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Give an error of the operating system the name of the file that it is about, if it has none.
+
+    A write that finds the disk full does not say where.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror or one_line(error), str(path)) from error
+        raise
+
+
+def explain(error: OSError) -> str:
+    """Return what went wrong with a file, and what to do, in one line."""
+    where = f"{error.filename}: " if error.filename else ""
+    what = where + (error.strerror or one_line(error))
+    if error.errno in FULL:
+        return f"{what}; free some space, or choose another place: the same command then goes on"
+    if error.errno in FORBIDDEN:
+        return f"{what}; choose a place that may be written to (--workdir, --config.output)"
+    return what
+
+
+def require_room(folder: Path, size: int, what: str) -> None:
+    """Raise UserError where fewer than `size` bytes are free in a folder: before the work."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise UserError(
+            f"{folder} has {free / 1e6:,.1f} MB free, and {what} takes {size / 1e6:,.1f} MB: free "
+            "some space or choose another place"
+        )
 
 
 def check_output(output: Path) -> None:
@@ -79,14 +122,20 @@ def check_output(output: Path) -> None:
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         why = "may not be written to" if parent.is_dir() else "is no folder"
         raise UserError(f"--config.output={output}: {parent} {why}; choose another place")
+    require_room(parent, LEAST_ROOM, "any output")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        with naming(path):
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

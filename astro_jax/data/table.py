@@ -25,6 +25,7 @@ from astro_jax.surveys.origin import candidates, to_mjd
 from astro_jax.surveys.roles import describe, find_roles
 from astro_jax.surveys.source import Format, Source
 from astro_jax.surveys.values import first_flag, numbers, plain, typed_ids
+from astro_jax.workdir import naming
 
 VERSION = "1"
 METADATA = {
@@ -265,8 +266,9 @@ def write_parquet(table: pa.Table, path: str) -> None:
     """Write a table as Parquet (zstd); the file appears whole or not at all."""
     partial = f"{path}.{os.getpid()}.tmp"
     try:
-        pq.write_table(table, partial, compression="zstd", row_group_size=20_000)
-        os.replace(partial, path)
+        with naming(path):
+            pq.write_table(table, partial, compression="zstd", row_group_size=20_000)
+            os.replace(partial, path)
     finally:
         if os.path.exists(partial):
             os.remove(partial)
