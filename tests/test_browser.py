@@ -18,10 +18,12 @@ pytestmark = pytest.mark.usefixtures("hastily")
 
 
 @pytest.fixture(scope="module")
-def pages(finished, classified, transferred, labelled, tmp_path_factory):
+def pages(request, tmp_path_factory):
     """Return the pages that real jobs wrote, by kind."""
+    need_browser()  # before anything is trained for it
+    names = "finished", "classified", "transferred", "labelled"
+    finished, classified, transferred, labelled = map(request.getfixturevalue, names)
     folder = tmp_path_factory.mktemp("pages")
-    need_browser()
     config = f"--config={ROOT}/configs"
     clip, seen = folder / "clip", folder / "seen"
     words = [f"{config}/pretrain_astrom3.py", *objects_words("pretrain_astrom3")]
