@@ -270,4 +270,4 @@ def reconcile_hats(catalog: Any, folder: Path, id_name: str, banded: bool) -> Ma
 
 def _tables(catalog: Any) -> list[str]:
     base = Path(str(catalog.hc_structure.catalog_path))
-    return [str(path) for path in sorted((base / "dataset").rglob("Npix=*.parquet"))]
+    return [str(path) for path in sorted((base / "dataset").rglob("*.parquet"))]

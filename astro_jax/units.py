@@ -15,10 +15,12 @@ from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astro_jax.data.pieces import holds_lists, row_schema
+from astro_jax.data.pieces import row_schema
 from astro_jax.data.read import find_files
+from astro_jax.data.table import is_list
 from astro_jax.errors import UserError
 from astro_jax.workdir import differences, read_json, write_text
 
@@ -68,9 +70,7 @@ def row_units(path: str, name: str, rows_a_unit: int) -> Iterator[Unit]:
     """Yield the units of a Parquet file with an object a row."""
     with pq.ParquetFile(path) as file:
         rows = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
-        # lists of bands: an object gives as many rows as it has bands
-        known = not any("band" in str(f.type) or f.name == "band" and holds_lists(f.type)
-                        for f in file.schema_arrow)  # fmt: skip
+        known = not any(map(may_hold_bands, file.schema_arrow.types))
     first = 0
     while first < len(rows):
         last = first + 1
@@ -79,6 +79,17 @@ def row_units(path: str, name: str, rows_a_unit: int) -> Iterator[Unit]:
         count = sum(rows[first:last])
         yield unit_of([Part(path, name, (first, last))], count if known else None)
         first = last
+
+
+def may_hold_bands(kind: pa.DataType) -> bool:
+    """Tell lists of anything but measurements: where they are bands, a row becomes one a band."""
+    if pa.types.is_struct(kind):
+        return any(may_hold_bands(field.type) for field in kind)
+    if not is_list(kind):
+        return False
+    inner = kind.value_type
+    leaves = [field.type for field in inner] if pa.types.is_struct(inner) else [inner]
+    return not all(map(pa.types.is_floating, leaves))
 
 
 def unit_of(parts: list[Part], rows: int | None) -> Unit:

@@ -176,6 +176,17 @@ def test_text_a_broken_file_and_a_band(encoder, tmp_path, capsys):
     assert len(pq.read_table(tmp_path / "out")) == 39
 
 
+def test_an_object_with_lists_of_bands_gives_a_row_a_band(encoder, tmp_path):
+    table = object_rows(0, 9).drop_columns(["band"])
+    names = pa.array([["g", "r"] * 6] * 9, pa.list_(pa.string()))
+    (tmp_path / "in").mkdir()
+    pq.write_table(table.append_column("filter", names), tmp_path / "in" / "x.parquet")
+    assert main(words(encoder, tmp_path / "in", tmp_path / "out")) == 0
+    (told,) = records(tmp_path / "out")
+    assert (told["rows_in"], told["rows_out"], told["quarantined"]) == (18, 16, 2)
+    assert pq.read_table(tmp_path / "out")["band"].to_pylist() == ["g", "r"] * 8
+
+
 def test_units_follow_from_the_files_alone(survey, tmp_path):
     units = plan(str(survey), 20)
     assert [u.parts[0].groups for u in units] == [(0, 2), (2, 4)] * 3

@@ -107,6 +107,19 @@ def test_two_workers_and_a_spoiled_table(encoder, survey, tmp_path, capsys):
     assert "embeddings are null" in capsys.readouterr().err
 
 
+def test_a_collection_with_bands_in_its_light_curves(encoder, tmp_path):
+    objects = frame(True)
+    objects["lightcurve.band"] = np.tile(["g", "r"], 6 * ROWS)
+    options = {"ra_column": "ra", "dec_column": "dec", "margin_threshold": None}
+    made = lsdb.from_dataframe(objects, partition_rows=30, **options)
+    made.write_catalog(tmp_path / "in", catalog_name="small", progress_bar=False)
+    assert (tmp_path / "in" / "collection.properties").exists()
+    assert main(words(encoder, tmp_path / "in", tmp_path / "out")) == 0
+    found = lsdb.open_catalog(tmp_path / "out").compute()
+    assert sorted(found["band"]) == ["g"] * 53 + ["r"] * 53
+    assert found["embedding"].isna().sum() == 0 and found["objectId"].nunique() == 53
+
+
 @pytest.mark.parametrize("survey", ["nested"], indirect=True)
 def test_a_killed_write_goes_on(survey, encoder, tmp_path, monkeypatch):
     """The third partition dies after its histogram, before it is marked as done."""

@@ -68,6 +68,14 @@ def test_a_folder_with_a_broken_file(tmp_path):
     assert row.file.endswith("2.parquet") and account.read.objects == 5
 
 
+def test_keys_that_python_hashes_alike_are_not_the_same(tmp_path):
+    curves = from_arrays(toy_curves(6), ids=[-1, 1, 2, -2, 3, 4])
+    write_table(curves, str(tmp_path / "x.parquet"))
+    assert hash(-1) == hash(-2)
+    pieces = list(survey_pieces(config_of(tmp_path / "x.parquet")))
+    assert [len(curves) for curves, _ in pieces] == [3, 3]
+
+
 def test_what_is_chosen_from_or_has_other_layouts_is_one_piece(tmp_path):
     path = tmp_path / "x.parquet"
     write_table(from_arrays(toy_curves(7), ids=range(7), band=["R"] * 7), str(path))
