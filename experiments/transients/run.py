@@ -39,7 +39,7 @@ CURVES = {
     "ztf_lsst": (
         "ztf_lsst",
         "ztf",
-        {"methods": ("transfer", "latent_output", "gru_latent_output", "direct", "direct_paper")},
+        {"sizes": (0, 30, 100, 300)},  # 1000, as in the config, where a GPU is at hand
     ),
     "snpcc_yse": ("snpcc_yse", "snpcc", {"sizes": (0, 15, 60, 200)}),
     "surveys_yse": ("ztf_yse", "surveys", {"sizes": (0, 15, 60, 200)}),
