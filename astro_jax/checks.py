@@ -28,6 +28,7 @@ LEAST = {
     "least": 0,
     "labels": 0,
     "epochs": 0,
+    "eval_epochs": 0,
     "min_valid": 0,
     "data.workers": 0,
     "data.min_points": 0,

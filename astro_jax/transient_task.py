@@ -20,7 +20,7 @@ from astro_jax.data.transient_batches import TransientBatches, padded_length, tr
 from astro_jax.data.transient_labels import draw_labels
 from astro_jax.data.transient_rows import Rows, cut_window, make_rows
 from astro_jax.data.transient_source import load_transients
-from astro_jax.data.transients import Transients
+from astro_jax.data.transients import Transients, quarantine_untriggered, trigger_times
 from astro_jax.errors import UserError
 from astro_jax.evals.transient_features import transient_features
 from astro_jax.spec import resolve
@@ -55,14 +55,16 @@ def schedule(config: ConfigDict, train: Rows, valid: Rows, classes: int) -> dict
 
     Trained is for `steps` and for `epochs` at least. With fewer than `min_valid` objects to
     validate nothing is decided by them but the temperature: the last step is the one that is used.
+    Evaluated is every `eval_every` steps or, where that is set, every `eval_epochs` epochs.
     """
     weights = resolve(config.weights)(train.arrays["label"], classes)
     at_once = min(config.batch_size, len(train))  # fewer transients than a batch are one epoch
     steps = max(config.steps, -(-config.epochs * len(train) // at_once))
+    each = config.get("eval_epochs", 0) * -(-len(train) // at_once) or config.eval_every
     changes = {
         "objective": {"class_weights": list(weights)},
         "steps": steps,
-        "eval_every": config.eval_every if len(valid) >= config.min_valid else steps,
+        "eval_every": each if len(valid) >= config.min_valid else steps,
     }
     if "steps" in config.optimizer.schedule:
         changes["optimizer"] = {"schedule": {"steps": steps}}
@@ -74,11 +76,18 @@ def labelled(
 ) -> tuple[Transients, list[str], Ledger]:
     """Return the objects of the classes that are learned, the classes, and the account.
 
-    Empty and null labels are none; classes with fewer than `data.min_class` objects are left out
-    by name.
+    Empty and null labels are none; classes with fewer than `data.min_class` objects that have a
+    trigger, in whatever bands, are left out by name. Objects without one are quarantined first.
     """
-    without = tuple(data.without)
-    labels = encode_labels(transients, "label", minimum=data.min_class, without=without)
+    trigger = trigger_times(transients)
+    transients, ledger, _ = quarantine_untriggered(transients, ledger, trigger)
+    labels = encode_labels(
+        transients,
+        "label",
+        minimum=data.min_class,
+        without=tuple(data.without),
+        counted=np.arange(len(transients)),
+    )
     texts = label_texts(transients, "label")
     for dropped in labels.dropped:
         if dropped.name:

@@ -42,11 +42,13 @@ def encode_labels(
     minimum: int = MINIMUM,
     without: Sequence[str] = (),
     label_map: Mapping[str, str | Drop] | None = None,
+    counted: np.ndarray | None = None,
 ) -> Labels:
     """Return the classes of a column of `curves`, and the class number of each row.
 
     minimum: classes with fewer stars are left out; without: classes to leave out by name;
-    label_map: from catalogue classes to others first (`label_maps`).  Rows in are rows with a code
+    label_map: from catalogue classes to others first (`label_maps`); counted: [N], of what rows are
+    counted for `minimum`, in the place of their stars.  Rows in are rows with a code
     plus the counts of `dropped`.  Raises UserError where the column is not there or holds no
     label, a class of `without` does not occur, or fewer than two classes remain.
     """
@@ -57,7 +59,8 @@ def encode_labels(
     elif None in texts:
         dropped = (Dropped("", texts.count(None), NO_LABEL),)
     rows = Counter(text for text in texts if text is not None)
-    stars = Counter(dict.fromkeys(zip(texts, curves.star.tolist(), strict=True)))
+    counted = curves.star if counted is None else counted
+    stars = Counter(dict.fromkeys(zip(texts, counted.tolist(), strict=True)))
     sizes = Counter(text for text, _ in stars if text is not None)
     for label in without:
         if label not in rows:
