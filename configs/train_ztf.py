@@ -73,7 +73,7 @@ def _paper(config: ConfigDict) -> None:
     config.objective = spec(transient_classification, class_weights=(), steps="last")
     config.weights = "astro_jax.objectives.transient:official_weights"
     config.steps, config.epochs = 1, 40
-    config.eval_every, config.eval_windows = 127, 0  # an epoch: 16,200 objects train
+    config.eval_epochs, config.eval_windows = 1, 0  # evaluate once an epoch
     config.monitor, config.patience, config.least = "cross_entropy", 5, 1e-3
     config.optimizer = defaults.adam(config, 1e-3, warmup=0, b2=0.999, eps=1e-7, clip=0.0)
     config.optimizer.schedule = spec(constant, rate=1e-3)

@@ -11,11 +11,13 @@ from tiny import config_of
 from tiny_transients import BASE, SMALL, TRANSFER, known_labels, labelled_transients
 
 from astro_jax.classify import passes
+from astro_jax.data.ledger import opening
 from astro_jax.data.simulate.transients import simulate_transients
 from astro_jax.data.transient_table import write_transients
+from astro_jax.data.transients import from_arrays
 from astro_jax.main import main
 from astro_jax.optim import label_by_path
-from astro_jax.transient_task import transient_task
+from astro_jax.transient_task import labelled, transient_task
 from astro_jax.tree import flatten
 from astro_jax.weights import load
 
@@ -80,6 +82,20 @@ def test_what_is_not_learned_is_left_out_by_name(transferred):
     assert read(transferred)["classes"] == THREE
 
 
+def test_classes_are_counted_in_objects_that_have_a_trigger():
+    """Objects of one `sky_group` count each; a class is not kept by objects that nobody can see."""
+    bright, faint = ([[59000.0, 59003.0], ["ztfr"] * 2, [f, 2 * f], [10.0] * 2] for f in (90, 9))
+    label = ["SNIa"] * 4 + ["SNII"] * 4 + ["TDE"] * 4
+    star = [0, 0, 0, 1, *range(2, 10)]  # SNIa: four objects, two stars
+    curves = [bright] * 8 + [bright] * 2 + [faint] * 2  # TDE: four objects, two triggers
+    transients = from_arrays(curves, label=label, star=star)
+    data = ConfigDict({"min_class": 3, "without": ()})
+    kept, classes, ledger = labelled(transients, opening(12, 24), data)
+    assert classes == ["SNII", "SNIa"] and kept.label == label[:8]
+    assert {d.reason: d.objects for d in ledger.drops} == {"label 'TDE': fewer than 3 objects": 2}
+    assert ledger.quarantined == (2, 4) and ledger.kept == (8, 16)
+
+
 def task_of(base, file, **changes):
     config = ConfigDict(config_of("transfer_bts"))
     config.update({"init": str(base), "labels": 30, **changes})
@@ -115,6 +131,21 @@ def test_fewer_objects_than_a_batch_are_an_epoch_a_step(transient_base, transien
     task = task_of(transient_base, transient_file, steps=1, epochs=40, batch_size=8)
     assert task.facts["changes"]["steps"] == 135  # 40 * 27 / 8
     assert passes(40, 128, 27) == 40 and passes(135, 8, 27) == 40
+
+
+def test_the_paper_evaluates_once_an_epoch_whatever_the_number_of_labels(transient_file):
+    config = ConfigDict(config_of("transfer_bts:direct_paper"))
+    config.data.path, config.batch_size = str(transient_file), 16
+    for labels, epoch in ((10, 1), (30, 2), (100, 6)):  # 9, 27 and 90 train
+        config.labels = labels
+        task = transient_task(config)
+        changes, n = task.facts["changes"], len(task.train)
+        assert n == round(0.9 * labels) and changes["eval_every"] == epoch
+        assert passes(changes["steps"], 16, n) == pytest.approx(40, abs=0.5)
+        counts = np.bincount(task.train.arrays["label"])
+        np.testing.assert_allclose(changes["objective"]["class_weights"], n / counts)
+    assert config.patience == 5 and task.facts["model"]["target"].endswith(":Official")
+    assert task.facts["model"]["features"] == 2 and not task.facts["model"]["leaves"]
 
 
 # Transfer
