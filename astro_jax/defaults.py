@@ -88,13 +88,13 @@ def transients(surveys: tuple[str, ...] = ("ztf",), count: int = 6000) -> Config
             "path": "",  # a file, a glob or a folder; empty: simulate
             "format": "",  # empty: recognise each file
             "time_format": "",
-            "survey": "",  # whose letters the bands are, where the file does not say
+            "survey": "",  # whose letters the bands are; empty: as the file says
             "zero_point": 0.0,  # AB magnitude of flux 1; 0: that of the file, or 27.5
             "band": "",  # empty: all bands of the file
             "snr": 0.0,  # points must be above it; 0: forced photometry as it is
             "columns": dict.fromkeys(columns.split(), ""),
             "label": "label",  # the column
-            "min_class": 10,  # objects, below which a class is left out
+            "min_class": 10,  # objects with a trigger, below which a class is left out
             "without": (),  # classes to leave out
             "test": 0.3,  # share of the objects to test on: the same for every seed and number
             "valid": 0.1,  # share of the labels to validate with
