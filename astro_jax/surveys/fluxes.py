@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from astro_jax.data.clean import OK, SENTINEL, SENTINEL_MAG, FileError
 from astro_jax.data.transient_rules import (
@@ -169,7 +170,8 @@ def long_table(
     id = pa.array([source.stem] * len(time))
     if "id" in roles:
         id = (typed_ids if source.data is None else ids)(table[roles["id"]])
-    names, surveys = table[roles["band"]].combine_chunks(), survey_column(table, survey)
+    names, surveys = as_text(table[roles["band"]]), survey_column(table, survey)
+    names = pc.if_else(pa.array(broken), None, names)  # what stands there may be another column's
     band = band_codes(names, source, roles["band"], surveys)
     photflag = read("photflag")[0] if "photflag" in roles else None
     notes = (describe(roles, origin), note)
@@ -221,7 +223,7 @@ def beside(columns: Mapping[str, pa.Array], id: pa.Array) -> dict[str, pa.Array]
 
     columns: `id` and others; an object that the table lacks is null
     """
-    place = pa.compute.index_in(plain(id).cast(pa.string()), plain(columns["id"]).cast(pa.string()))
+    place = pc.index_in(plain(id).cast(pa.string()), plain(columns["id"]).cast(pa.string()))
     return {name: c.take(place) for name, c in columns.items() if name != "id"}
 
 

@@ -266,10 +266,10 @@ def test_objects_and_rows_without_any_band(tmp_path):
     _, chosen = read_transients(table(band=[["ztfg"] * 9 + ["w"], [None] * 10]), band="ztfg")
     assert chosen.filtered == (0, 1) and chosen.quarantined == (1, 10)
     lines = ["id,mjd,flux,fluxerr,band", *(f"a,5800{k},{90 + k},9,ztfg" for k in range(5))]
-    lines += ["a,58006,99,9,", "a,58007,99,9"]
+    lines += ["a,58006,99,9,", "a,58007,99,9", "a,58008,99,9,9.5,ztfg"]
     (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
     _, ledger = read_transients(tmp_path / "x.csv")
-    assert reasons(ledger) == {"band missing": 1, "line with the wrong number of values": 1}
+    assert reasons(ledger) == {"band missing": 1, "line with the wrong number of values": 2}
 
 
 def test_lists_that_do_not_pair_up_take_the_object_with_them():
