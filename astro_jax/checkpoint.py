@@ -36,6 +36,7 @@ def save(folder: Path, state: TrainState, control: Control) -> None:
     if jax.process_index():
         return
     step = int(state.step)
+    require_finite_state(state, folder)
     try:
         _save(folder, step, state, control)
     except Exception as error:  # Orbax raises whatever its layers raise, mostly for a full disk
@@ -45,6 +46,25 @@ def save(folder: Path, state: TrainState, control: Control) -> None:
             f"step {step} cannot be saved in {folder} ({one_line(error, 200)}); {kept}: free some "
             "space, and the same command goes on from there"
         ) from error
+
+
+def require_finite_state(state: TrainState, folder: Path) -> None:
+    """Raise UserError where a parameter or the optimiser's state is not finite.
+
+    The loss and the gradient of a step tell nothing of what the step made of the parameters.
+    """
+    trees = {"parameter": state.params, "optimiser state": state.opt_state}
+    for what, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if np.issubdtype(leaf.dtype, np.integer) or bool(np.isfinite(leaf).all()):
+                continue
+            good = latest_step(folder)
+            kept = "no step was saved before" if good is None else f"the last good step is {good}"
+            raise UserError(
+                f"{what} {path_name(path)} is not finite at step {int(state.step)}, which is not "
+                f"saved in {folder}; {kept}: lower config.optimizer.schedule.rate or look at the "
+                "data"
+            )
 
 
 def size_on_disk(state: TrainState) -> int:
