@@ -22,6 +22,7 @@ from astro_jax.reconcile import reconcile
 from astro_jax.units import (
     Part,
     Unit,
+    check_apart,
     claim_folder,
     digest,
     inputs,
@@ -50,6 +51,7 @@ def run_folder(config: ConfigDict, trained: Run) -> int:
         raise UserError("config.data.fields chooses from one file; make one with convert first")
     if config.rows_a_unit < 1:
         raise UserError(f"config.rows_a_unit={config.rows_a_unit} must be at least 1")
+    check_apart(config.data.path, folder)
     settings = settings_of(config, trained)
     units = plan(config.data.path, config.rows_a_unit)
     claim_folder(folder, settings)

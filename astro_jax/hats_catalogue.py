@@ -31,7 +31,7 @@ from astro_jax.nn.precision import with_dtype
 from astro_jax.reconcile import read_table, repeated
 from astro_jax.surveys.roles import find_roles
 from astro_jax.surveys.source import Source
-from astro_jax.units import claim_folder
+from astro_jax.units import check_apart, claim_folder
 from astro_jax.weights import Run, load
 from astro_jax.workdir import locked, read_json, write_text
 
@@ -63,6 +63,7 @@ def run_hats(config: ConfigDict, trained: Run) -> int:
         raise UserError("config.shard is for folders of files; a HATS catalogue takes config.dask")
     if config.pooling != "mean":
         raise UserError("of a HATS catalogue only config.pooling=mean is written")
+    check_apart(config.data.path, folder)
     catalog = lsdb.open_catalog(config.data.path, columns="all")
     work, id_name = work_of(config, catalog)
     claim_folder(folder, settings_of(config, trained))

@@ -132,6 +132,14 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(settings, indent=1, sort_keys=True) + "\n")
 
 
+def check_apart(source: str, folder: Path) -> None:
+    """Raise UserError for an output inside of the input, which would be read at the next start."""
+    if folder.resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(
+            f"--config.output={folder} lies in --config.data.path={source}; choose another"
+        )
+
+
 def fingerprint(path: str | Path) -> dict[str, Any]:
     """Return the size of a file and the SHA-256 of its first and last MiB.
 

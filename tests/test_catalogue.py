@@ -198,6 +198,11 @@ def test_units_follow_from_the_files_alone(survey, tmp_path):
     assert [u.name for u in plan(str(survey_copy), 20)] == [u.name for u in units]
 
 
+def test_an_output_inside_the_input_is_refused(encoder, survey, capsys):
+    assert main(words(encoder, survey, survey / "out")) == 1
+    assert "lies in --config.data.path" in capsys.readouterr().err and not (survey / "out").exists()
+
+
 @pytest.mark.parametrize("word", ["3/3", "x", "1/0", "-1/2"])
 def test_a_wrong_shard_is_one_line(encoder, survey, tmp_path, capsys, word):
     assert main(words(encoder, survey, tmp_path / "out", f"--config.shard={word}")) == 1

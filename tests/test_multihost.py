@@ -88,19 +88,19 @@ def test_a_mistake_ends_all(hasty, tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both_and_one_process_goes_on(hasty, tmp_path):
-    steps = "--config.steps=400"
-    workdir = tmp_path / "run"
-    processes = together([*SHARDED, steps], tmp_path, hasty, workdir)
+    rare = ["--config.eval_every=100", "--config.checkpoint_seconds=1"]
+    words, workdir = [*SHARDED, "--config.steps=200", *rare], tmp_path / "run"
+    processes = together(words, tmp_path, hasty, workdir)
     while not (workdir / "checkpoints").exists() and processes[0].poll() is None:
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     codes, told = ended(processes)
     assert codes == [75, 75], told[0][1][-3000:]
     step = checkpoint.latest_step(workdir / "checkpoints" / "last")
-    assert 0 < step < 400
-    whole = call([*SHARDED, steps, f"--workdir={tmp_path / 'one'}"], tmp_path, hasty)
-    rest = call([*SHARDED, steps, f"--workdir={workdir}"], tmp_path, hasty)
-    again, told = ended(together([*SHARDED, steps], tmp_path, hasty, workdir))
+    assert 0 < step < 200
+    whole = call([*words, f"--workdir={tmp_path / 'one'}"], tmp_path, hasty)
+    rest = call([*words, f"--workdir={workdir}"], tmp_path, hasty)
+    again, told = ended(together(words, tmp_path, hasty, workdir))
     assert again == [0, 0] and "is finished; nothing to train" in told[0][0]
     assert whole.returncode == rest.returncode == 0, rest.stderr
     rows = [read_metrics(f / "metrics.jsonl") for f in (workdir, tmp_path / "one")]
