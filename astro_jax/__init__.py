@@ -10,6 +10,7 @@ _WHERE = {
     "Run": "weights",
     "TimeEncoding": "nn.positional",
     "UserError": "errors",
+    "band_names": "data.transients",
     "encode": "infer",
     "export_encoder": "exporting",
     "fit": "fitting",
