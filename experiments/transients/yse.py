@@ -70,7 +70,7 @@ def goal() -> None:
     Writes goal.json: {base: {setting: scores}}.
     """
     told: dict[str, dict] = {}
-    for name in ("ztf", "surveys", "yse"):
+    for name in ("ztf", "yse", "surveys"):
         told[name] = goal_from(name)
         write("goal", told)
     draw_days({name: told["ztf"][name] for name in ("60", "all")})
