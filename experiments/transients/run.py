@@ -41,11 +41,25 @@ CURVES = {
         "ztf",
         {"sizes": (0, 30, 100, 300)},  # 1000, as in the config, where a GPU is at hand
     ),
+    "ztf_lsst_long": (
+        "ztf_lsst",
+        "ztf",
+        {
+            "sizes": (0, 30, 100, 300),
+            # transfer for as long, and at the rate, of direct training
+            "fits__transfer__steps": 600,
+            "fits__transfer__epochs": 60,
+            "fits__transfer__patience": 40,
+            "fits__transfer__optimizer__schedule__rate": 1e-3,
+        },
+    ),
     "snpcc_yse": ("snpcc_yse", "snpcc", {"sizes": (0, 15, 60, 200)}),
     "surveys_yse": ("ztf_yse", "surveys", {"sizes": (0, 15, 60, 200)}),
     "yse_yse": ("ztf_yse", "yse", {"sizes": (0, 15, 60, 200)}),
 }
-SAME_TARGET = ("snpcc_yse", "surveys_yse", "yse_yse")  # their direct fits are those of ztf_yse
+# curves whose direct fits are those of another one
+SAME_TARGET = dict.fromkeys(("snpcc_yse", "surveys_yse", "yse_yse"), "ztf_yse")
+SAME_TARGET["ztf_lsst_long"] = "ztf_lsst"
 
 
 flags.DEFINE_list("curves", list(CURVES), "the learning curves that `curve` measures")
@@ -77,8 +91,8 @@ def curve() -> None:
 
 
 def copy_direct(name: str, sizes: tuple[int, ...]) -> None:
-    """Take the direct fits of `ztf_yse` over: same target, sizes, seeds and networks."""
-    source = Path(FLAGS.runs) / "curve_ztf_yse" / "fits.jsonl"
+    """Take the direct fits of another curve over: same target, sizes, seeds and networks."""
+    source = Path(FLAGS.runs) / f"curve_{SAME_TARGET[name]}" / "fits.jsonl"
     folder = Path(FLAGS.runs) / f"curve_{name}"
     if not source.exists() or (folder / "fits.jsonl").exists():
         return
