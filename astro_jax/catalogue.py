@@ -14,10 +14,10 @@ from astro_jax import checkpoint
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, merged, opening
 from astro_jax.data.pieces import ahead, file_pieces
-from astro_jax.data.read import UNREADABLE, as_bands, chosen, no_curves, one_line, read_paths
+from astro_jax.data.read import UNREADABLE, as_bands, chosen, no_curves, read_paths
 from astro_jax.data.rows import KEY
 from astro_jax.embed import embed, write_parquet
-from astro_jax.errors import UserError
+from astro_jax.errors import UserError, one_line
 from astro_jax.reconcile import reconcile
 from astro_jax.units import (
     Part,

@@ -18,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from astro_jax.control import Control
-from astro_jax.errors import UserError, one_line
+from astro_jax.errors import UserError, kind_and_text, one_line
 from astro_jax.optim import path_name
 from astro_jax.step import TrainState
 from astro_jax.workdir import require_room
@@ -207,8 +207,7 @@ def _whole(place: Path, way_out: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UserError(f"{place} is damaged ({reason}); {way_out}") from error
+        raise UserError(f"{place} is damaged ({kind_and_text(error)}); {way_out}") from error
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:

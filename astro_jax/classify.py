@@ -27,7 +27,7 @@ from astro_jax.report_run import REPORT, close_run
 from astro_jax.shown import Shown, show_classes
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, class_task, encoder_run, keep_facts, resolve_config
-from astro_jax.train import Outcome, train
+from astro_jax.train import Outcome, passes, train
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, clocked, locked, read_json, write_text
 
@@ -99,11 +99,6 @@ def run_task(
         write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         print(text)
     return 0
-
-
-def passes(steps: int, batch_size: int, size: int) -> float:
-    """Return how often `steps` go over `size` objects; fewer than a batch are one pass a step."""
-    return round(steps * min(batch_size, size) / size, 2)
 
 
 def fit_task(

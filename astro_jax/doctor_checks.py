@@ -23,6 +23,7 @@ from astro_jax.doctor_structure import (
     repeats,
     triggers,
 )
+from astro_jax.errors import kind_and_text
 from astro_jax.surveys.origin import OFFSETS, SURVEY_ERA
 
 STORED = (("JD", -2400000.5), ("MJD", 0.0), ("JD - 2450000", 49999.5))  # the coarsest first
@@ -47,7 +48,7 @@ def check(opened: Opened, window: int, min_points: int) -> Iterator[Finding]:
         except Exception as error:
             name = getattr(examine, "func", examine).__name__
             logging.exception("check %s", name)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = kind_and_text(error)
             yield Finding("look", name, f"could not be checked ({reason}): an unexpected layout")
 
 

@@ -26,6 +26,11 @@ def one_line(error: object, most: int = 300) -> str:
     return printable(" ".join(str(error).split())[:most] or type(error).__name__)
 
 
+def kind_and_text(error: Exception, most: int = 200) -> str:
+    """Return the kind of an error that nobody foresaw, and its text, as `one_line`."""
+    return one_line(f"{type(error).__name__}: {error}", most)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the nearest of `known`, else " (one of: a, b, ...)"."""
     known = sorted(map(str, known))

@@ -17,7 +17,6 @@ from ml_collections import ConfigDict
 
 from astro_jax import checkpoint, transient_training
 from astro_jax.checks import check_training
-from astro_jax.classify import passes
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import announce
 from astro_jax.data.split import star_position
@@ -33,7 +32,7 @@ from astro_jax.report_run import close_run
 from astro_jax.spec import build
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import Task, resolve_config
-from astro_jax.train import assemble, train
+from astro_jax.train import assemble, passes, train
 from astro_jax.transient_prediction import network_outputs
 from astro_jax.transient_task import FEED, drawn_task, labelled
 from astro_jax.weights import Run, load

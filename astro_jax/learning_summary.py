@@ -19,6 +19,7 @@ from astro_jax.evals.transfer import (
 from astro_jax.report import line_plot, text_table
 from astro_jax.report_run import REPORT
 
+EPOCHS, STEPS = 0, 1  # places in a line of a course
 NUMBERS = {
     "labels_saved": labels_saved,
     "retention": retention,
@@ -106,29 +107,26 @@ def convergence(fits: Sequence[Mapping[str, Any]], method: str, direct: str) -> 
         m: {f["seed"]: f["course"] for f in fits if f["method"] == m and f["size"] == most}
         for m in (method, direct)
     }
-    traces = {
-        m: {seed: [(e, loss) for e, _, loss in course] for seed, course in of.items()}
-        for m, of in found.items()
-    }
-    counted = {
-        m: {seed: [(s, loss) for _, s, loss in course] for seed, course in of.items()}
-        for m, of in found.items()
-    }
     reached = [
-        epochs_to_reach(trace, min(loss for _, loss in traces[direct][seed]))
-        for seed, trace in traces[method].items()
-        if seed in traces[direct]
+        epochs_to_reach(by(EPOCHS, course), min(loss for *_, loss in found[direct][seed]))
+        for seed, course in found[method].items()
+        if seed in found[direct]
     ]
     return {
-        "epochs_to_converge": {m: middle(of) for m, of in traces.items()},
-        "steps_to_converge": {m: middle(of) for m, of in counted.items()},
+        "epochs_to_converge": {m: middle(EPOCHS, of) for m, of in found.items()},
+        "steps_to_converge": {m: middle(STEPS, of) for m, of in found.items()},
         "epochs_to_reach_the_loss_of_direct": finite(np.median(reached)) if reached else None,
     }
 
 
-def middle(traces: Mapping[int, Sequence[tuple[float, float]]]) -> float:
-    """Return the median over seeds of where their traces converge."""
-    return float(np.median([epochs_to_converge(trace) for trace in traces.values()]))
+def by(place: int, course: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Return a course as (epochs or steps, loss)."""
+    return [(line[place], line[-1]) for line in course]
+
+
+def middle(place: int, courses: Mapping[int, Sequence[Sequence[float]]]) -> float:
+    """Return the median over seeds of where their courses converge."""
+    return float(np.median([epochs_to_converge(by(place, c)) for c in courses.values()]))
 
 
 def finite(value: float) -> float | None:

@@ -22,7 +22,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.control import Control
-from astro_jax.errors import STOPPED, UserError
+from astro_jax.errors import STOPPED, UserError, kind_and_text
+from astro_jax.workdir import explain
 
 JOBS = ("astro_jax.pretrain:run", "astro_jax.pretrain_objects:run")  # one training each
 METHODS = ("auto", "slurm", "ompi", "mpi4py")  # of jax.distributed.initialize
@@ -48,7 +49,7 @@ def run_together(job: Callable, config: ConfigDict, workdir: Path) -> int:
     except UserError as error:
         return _leave(f"error: {error}", 1)
     except OSError as error:
-        return _leave(f"error: {' '.join(str(error).split())}", 1)
+        return _leave(f"error: {explain(error)}", 1)
     except KeyboardInterrupt:
         return _leave("stopped by a signal; the same command goes on from there", STOPPED)
 
@@ -79,10 +80,10 @@ def join(arguments: dict[str, Any]) -> None:
     try:
         jax.distributed.initialize(**arguments, shutdown_timeout_seconds=PATIENCE)
     except (ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UserError(
-            f"the processes of a multi-host run do not come together ({told}); start them by srun, "
-            "mpirun or the like, or give each --config.multihost=HOST:PORT/i/N"
+            "the processes of a multi-host run do not come together "
+            f"({kind_and_text(error, 300)}); start them by srun, mpirun or the like, "
+            "or give each --config.multihost=HOST:PORT/i/N"
         ) from error
 
 

@@ -32,7 +32,7 @@ from astro_jax.report_run import REPORT, close_run
 from astro_jax.shown import probed_errors, show_reconstruction
 from astro_jax.summary import read_metrics
 from astro_jax.supervised import encoder_of_init, few_parts, keep_facts
-from astro_jax.train import assemble, train
+from astro_jax.train import assemble, passes, train
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, clocked, locked, read_json, write_text
 
@@ -91,7 +91,7 @@ def finish(config: ConfigDict, parts: Parts, workdir: Path, seconds: float) -> N
     }
     summary = {
         "best_step": trained.step,
-        "epochs": round(trained.step * config.batch_size / len(parts.train), 2),
+        "epochs": passes(trained.step, config.batch_size, len(parts.train)),
         "seconds": round(seconds, 1),
         "curves": {name: len(getattr(parts, name)) for name in ("train", "valid", "test")},
         "rmse_hidden": over_parts(rmse, errors),

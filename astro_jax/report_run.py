@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint
 from astro_jax.data.read import find_files
 from astro_jax.data.source import PATHS
-from astro_jax.errors import UserError
+from astro_jax.errors import UserError, kind_and_text
 from astro_jax.report_html import (
     details,
     estimate,
@@ -77,7 +77,7 @@ def close_run(
 def reason_of(error: Exception) -> str:
     """Log an error with its trace; return it as one line."""
     logging.error("the report", exc_info=error)
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return kind_and_text(error, 300)
 
 
 def shown_or_why_not(show: Callable[[], Shown | None]) -> list[tuple[str, str]]:

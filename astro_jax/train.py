@@ -57,6 +57,11 @@ class Outcome(NamedTuple):
     stopped: bool
 
 
+def passes(steps: int, batch_size: int, size: int) -> float:
+    """Return how often `steps` go over `size` objects; fewer than a batch are one pass a step."""
+    return round(steps * min(batch_size, size) / size, 2)
+
+
 def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WINDOWS) -> System:
     """Build model, objective, optimiser, steps and the first state of a training config.
 

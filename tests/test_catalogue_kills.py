@@ -35,22 +35,23 @@ def conversion(survey):
     return [CONVERT, f"--config.input={survey}"]
 
 
+def left_by(words: list[str], output: str, folder: Path, env) -> dict:
+    """Run a command to its end; return the files of the folder `out` that it leaves."""
+    told = call([*words, f"--config.output={folder / output}"], folder, env)
+    assert told.returncode == 0, told.stderr
+    return snapshot(folder / "out")
+
+
 @pytest.fixture(scope="module")
 def embedded(embedding, tmp_path_factory, compiled):
     """Return the files of an uninterrupted embedding."""
-    folder = tmp_path_factory.mktemp("embedded")
-    told = call([*embedding, f"--config.output={folder / 'out'}"], folder, compiled)
-    assert told.returncode == 0, told.stderr
-    return snapshot(folder / "out")
+    return left_by(embedding, "out", tmp_path_factory.mktemp("embedded"), compiled)
 
 
 @pytest.fixture(scope="module")
 def converted(conversion, tmp_path_factory, compiled):
     """Return the files of an uninterrupted conversion."""
-    folder = tmp_path_factory.mktemp("converted")
-    told = call([*conversion, f"--config.output={folder / 'out' / 'x.parquet'}"], folder, compiled)
-    assert told.returncode == 0, told.stderr
-    return snapshot(folder / "out")
+    return left_by(conversion, "out/x.parquet", tmp_path_factory.mktemp("converted"), compiled)
 
 
 def killed_at(write: int, words: list[str], folder: Path, env) -> int:

@@ -92,7 +92,7 @@ def refused(path, *words) -> None:
     assert sorted(path.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["../weights.index", "/tmp/weights.index", "C:\\weights.index"])
+@pytest.mark.parametrize("name", ["../weights.index", "/weights.index", "C:\\weights.index"])
 def test_a_zip_that_names_a_file_outside_itself(tmp_path, name):
     (tmp_path / "w.zip").write_bytes(zipped({name: b"x", "weights.index": b"x"}))
     refused(tmp_path / "w.zip", "outside itself")

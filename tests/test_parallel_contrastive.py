@@ -8,11 +8,12 @@ import sys
 import jax
 import numpy as np
 import pytest
+from devices import assert_same, few_steps
 from tiny import on_devices
 
 from astro_jax.models.astrom3 import AstroM3, Metadata
 from astro_jax.objectives.contrastive import contrastive
-from astro_jax.optim import adam, constant, path_name
+from astro_jax.optim import adam, constant
 from astro_jax.parallel import AXIS, compile_steps
 from astro_jax.step import init_state
 
@@ -43,26 +44,10 @@ def train(mode, rows=0):
     steps = compile_steps(objective, optimizer, ROWS, mode, ROWS)
     params = jax.jit(MODEL.init)(jax.random.key(0), make_batch(0))["params"]
     before = np.array(params["towers_a"]["dense_1"]["kernel"])  # the state is donated
-    state = steps.place_state(init_state(params, optimizer))
-    losses = []
-    for step in range(STEPS):
-        state, metrics = steps.train(state, steps.place_batch(make_batch(step)), jax.random.key(1))
-        losses.append(steps.fetch(metrics["loss"]))
-    evaluated = steps.evaluate(state.params, steps.place_batch(make_batch(9)), jax.random.key(2))
-    tree = {"params": steps.fetch(state.params), "valid": steps.fetch(evaluated), "losses": losses}
-    result = {
-        path_name(path): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+    result = few_steps(steps, init_state(params, optimizer), make_batch, STEPS)
     moved = np.abs(result["params/towers_a/dense_1/kernel"] - before).max()
     assert moved > 1e-3, "nothing was trained"
     return result
-
-
-def assert_same(ours, theirs):
-    assert set(ours) == set(theirs) and "valid/loss/total" in ours
-    for name, value in ours.items():
-        np.testing.assert_allclose(value, theirs[name], rtol=2e-5, atol=2e-6, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +56,7 @@ def whole(hastily):
 
 
 def test_towers_in_pieces_agree(whole):
-    assert_same(train("jit", rows=4), whole)
+    assert_same(train("jit", rows=4), whole, "valid/loss/total", 2e-5)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +67,7 @@ def on_four_devices(tmp_path_factory):
 
 @pytest.mark.parametrize("mode", ["sharded", "pmap"])
 def test_devices_agree(whole, on_four_devices, mode):
-    assert_same(on_four_devices[mode], whole)
+    assert_same(on_four_devices[mode], whole, "valid/loss/total", 2e-5)
 
 
 def test_partners_on_other_devices_count(whole, on_four_devices):

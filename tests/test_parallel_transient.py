@@ -8,9 +8,10 @@ import sys
 import jax
 import numpy as np
 import pytest
+from devices import assert_same, few_steps
 from tiny import config_of, on_devices
 
-from astro_jax.optim import adam, constant, path_name
+from astro_jax.optim import adam, constant
 from astro_jax.parallel import compile_steps
 from astro_jax.spec import build
 from astro_jax.step import init_state
@@ -36,22 +37,9 @@ def train(mode, micro_batch=0):
     steps = compile_steps(objective, optimizer, ROWS, mode, micro_batch)
     params = jax.jit(model.init)(jax.random.key(0), batches(0))["params"]
     before = np.array(params["output"]["kernel"])  # the state is donated
-    state, losses = steps.place_state(init_state(params, optimizer)), []
-    for step in range(STEPS):
-        state, metrics = steps.train(state, steps.place_batch(batches(step)), jax.random.key(1))
-        losses.append(steps.fetch(metrics["loss"]))
-    evaluated = steps.evaluate(state.params, steps.place_batch(batches(9)), jax.random.key(2))
-    tree = {"params": steps.fetch(state.params), "valid": steps.fetch(evaluated), "losses": losses}
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    result = {path_name(path): np.asarray(leaf) for path, leaf in leaves}
+    result = few_steps(steps, init_state(params, optimizer), batches, STEPS)
     assert np.abs(result["params/output/kernel"] - before).max() > 1e-3, "nothing was trained"
     return result
-
-
-def assert_same(ours, theirs):
-    assert set(ours) == set(theirs) and "valid/cross_entropy/total" in ours
-    for name, value in ours.items():
-        np.testing.assert_allclose(value, theirs[name], rtol=1e-5, atol=2e-6, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +48,7 @@ def whole(hastily):
 
 
 def test_micro_batches_agree(whole):
-    assert_same(train("jit", 4), whole)
+    assert_same(train("jit", 4), whole, "valid/cross_entropy/total", 1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +59,7 @@ def on_four_devices(tmp_path_factory):
 
 @pytest.mark.parametrize("mode", ["sharded", "pmap"])
 def test_devices_agree(whole, on_four_devices, mode):
-    assert_same(on_four_devices[mode], whole)
+    assert_same(on_four_devices[mode], whole, "valid/cross_entropy/total", 1e-5)
 
 
 def main(folder):

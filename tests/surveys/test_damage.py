@@ -7,25 +7,12 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fuzz_samples import RAW
 
 from astro_jax.data.read import read_survey
 from astro_jax.errors import UserError
 
-SAMPLES = [
-    "macho_mjd/lc_1.3444.614.B.mjd",
-    "macho_star_txt/MACHO_sample.txt",
-    "macho_tap_csv/LC_1.3319.10.csv",
-    "ogle3_dat/ecl/I/OGLE-LMC-ECL-00003.dat",
-    "ogle3_dat/catalogue/ident.dat",
-    "asas_training_dat/215153.dat",
-    "asas_vosource_xml/152326.xml",
-    "crts_csv/1001006006382-EW.csv",
-    "eros1_ramp_csv/train_varlength_features.csv",
-    "eros1_ramp_csv/train.csv",
-    "eros2_time/lm0010k3978.time",
-    "sdss_s82_csv/1056152.csv",
-    "asassn_skypatrol_csv/1000521_head.csv",
-]
+SAMPLES = [*RAW, "eros1_ramp_csv/train.csv"]
 MARKS = [b'"', b"\n", b",", b" ", b"#", b"nan", b"\xff", b"<", b"[", b"-", b"1e999", b"'"]
 
 
