@@ -158,6 +158,24 @@ def scatter_plot(
     save_figure(figure, path)
 
 
+def search_plot(
+    path: Path, values: Mapping[str, Sequence[float]], losses: Sequence[float], logs: Sequence[str]
+) -> None:
+    """Draw the losses of the trials of a search against each value that was tried, as PNG.
+
+    values: {key: one value a trial}; logs: the keys on a logarithmic axis
+    """
+    figure, panels = grid_figure(1, len(values))
+    for axis, (name, tried) in zip(panels[0], values.items(), strict=True):
+        axis.plot(tried, losses, "o", ms=4, alpha=0.6)
+        axis.plot(tried[int(np.argmin(losses))], min(losses), "o", ms=9, mfc="none", color="C3")
+        axis.set_xscale("log" if name in logs else "linear")
+        axis.set_xlabel(name, fontsize=8)
+        axis.grid(color="0.92")
+    panels[0][0].set_ylabel("validation loss")
+    save_figure(figure, path)
+
+
 def line_plot(
     path: Path,
     lines: Mapping[str, Sequence[tuple[float, float, float, float]]],

@@ -35,6 +35,7 @@ REPORT = "report.html"
 PICTURES = {
     "training.png": "Training",
     "learning_curve.png": "Learning curve",
+    "search.png": "Loss by what was tried",
     "confusion.png": "Confusion matrix",
     "calibration.png": "Calibration",
     "early.png": "Days since the trigger",
@@ -44,7 +45,7 @@ PICTURES = {
 PACKAGES = ("astro_jax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow", "scikit-learn")
 HASHED = 2**28  # bytes of data at most that are read again for their hash: about a second
 LISTED = 20  # files
-WIDE = ("training.png", "learning_curve.png", "early.png")
+WIDE = ("training.png", "learning_curve.png", "search.png", "early.png")
 OWN = ("reconstruction.png",)  # a section by itself
 
 

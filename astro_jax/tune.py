@@ -9,7 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from astro_jax.errors import STOPPED, UserError
-from astro_jax.report import text_table
+from astro_jax.report import search_plot, text_table
+from astro_jax.report_run import close_run
 from astro_jax.spec import resolve
 from astro_jax.summary import read_metrics
 from astro_jax.workdir import claim, locked, write_text
@@ -21,8 +22,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """Train `config.trials` times; return the exit code: 0 done, 75 stopped with the state saved.
 
     A trial follows from `config.seed` and the trials before it, so that a search that is started
-    again goes on as if it had never stopped.  Leaves trials.jsonl, best.json (the keys to set) and
-    summary.json; a trial whose loss is not finite counts as failed.
+    again goes on as if it had never stopped.  Leaves trials.jsonl, best.json (the keys to set),
+    summary.json, and report.html, where each trial has one of its own in its folder; a trial whose
+    loss is not finite counts as failed.
     """
     sampled((), [], config)  # the extra, and the limits, before any training
     with locked(workdir):
@@ -41,7 +43,19 @@ def run(config: ConfigDict, workdir: Path) -> int:
         result = {"trials": len(trials), "best": best}
         write_text(workdir / "summary.json", json.dumps(result, indent=1) + "\n")
         print(describe(trials))
+        report(workdir, config, trials)
     return 0
+
+
+def report(workdir: Path, config: ConfigDict, trials: Sequence[Trial]) -> None:
+    """Write search.png and report.html."""
+    good = ranked(trials)
+    values = {key: [trial["params"][key] for trial in good] for key in good[0]["params"]}
+    logs = [key for key, *_, scale in config.space if scale == "log"]
+    search_plot(workdir / "search.png", values, [trial["value"] for trial in good], logs)
+    rows = {trial["folder"]: {"loss": trial["value"], **trial["params"]} for trial in good}
+    result = {"best": good[0]["folder"], "failed": len(trials) - len(good), "trials": rows}
+    close_run(workdir, config, result, describe(trials))
 
 
 def sampled(
@@ -114,17 +128,22 @@ def put(config: ConfigDict, key: str, value: float) -> None:
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
     """Return the trial with the lowest validation loss; UserError where all failed."""
-    good = [trial for trial in trials if trial["value"] is not None]
-    if not good:
+    if not (found := ranked(trials)):
         raise UserError(f"all {len(trials)} trials failed: their loss was not finite")
-    return min(good, key=lambda trial: trial["value"])
+    return found[0]
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials that did not fail, the lowest loss first."""
+    good = [trial for trial in trials if trial["value"] is not None]
+    return sorted(good, key=lambda trial: trial["value"])
 
 
 def describe(trials: Sequence[Trial]) -> str:
     """Return the best five trials as a table."""
-    good = sorted((t for t in trials if t["value"] is not None), key=lambda t: t["value"])
+    good = ranked(trials)
     rows = [
-        {"trial": t["folder"], "loss": t["value"], **{k.rpartition(".")[2]: v
+        {"trial": t["folder"], "loss": f"{t['value']:.4f}", **{k.rpartition(".")[2]: f"{v:.3g}"
          for k, v in t["params"].items()}}
         for t in good[:5]
     ]  # fmt: skip

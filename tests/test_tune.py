@@ -89,6 +89,8 @@ def test_a_search_goes_on_where_it_stopped(tmp_path, capsys):
     best = json.loads((tmp_path / "best.json").read_text())
     assert best == min(trials, key=lambda t: t["value"])["params"]
     assert "2 trials, 0 failed" in capsys.readouterr().out
+    report = (tmp_path / "report.html").read_text()
+    assert all(t["folder"] in report for t in trials) and "Loss by what was tried" in report
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch, tmp_path, capsys):
