@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from astro_jax.nn.linear import HeadLinear
+
 NEVER = -1e9  # finite, so that a row without any key gives a mean and not NaN
 
 
@@ -76,22 +78,14 @@ class MaskedSelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias broadcasts to [B, H, T, T]."""
-        width, heads = x.shape[-1], self.heads
-        if width % heads:
-            raise ValueError(f"width {width} is not divisible by {heads} heads")
-        qkv = nn.Einsum(
-            (width, 3, heads, width // heads),
-            "btd,dchk->btchk",
-            kernel_init=glorot(in_axis=0, out_axis=(2, 3), batch_axis=(1,)),
-            dtype=x.dtype,
-            name="qkv",
-        )(x)
-        query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, H, T, K] each
+        width = x.shape[-1]
+        draw = glorot(in_axis=0, out_axis=(2, 3), batch_axis=(1,))
+        query, key, value = HeadLinear(self.heads, draw, name="qkv")(x)
         weights = attention_weights(query, key, bias)
         self.sow("intermediates", "weights", weights)
-        mixed = attend(weights, value).transpose(0, 2, 1, 3)  # [B, T, H, K]
+        mixed = attend(weights, value).swapaxes(1, 2).reshape(-1, self.heads, width // self.heads)
         out = nn.DenseGeneral(width, axis=(-2, -1), kernel_init=glorot(), dtype=x.dtype, name="out")
-        return out(mixed)
+        return out(mixed).reshape(x.shape)
 
 
 def glorot(**axes) -> nn.initializers.Initializer:

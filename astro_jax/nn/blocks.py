@@ -18,7 +18,9 @@ def _norm(name: str, x: Array) -> Array:
 
 
 def _dense(width: int, name: str, x: Array) -> Array:
-    return nn.Dense(width, kernel_init=glorot(), dtype=x.dtype, name=name)(x)
+    # In two dimensions: the gradient of a kernel that meets three takes longer on a CPU.
+    dense = nn.Dense(width, kernel_init=glorot(), dtype=x.dtype, name=name)
+    return dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], width)
 
 
 class PostNormBlock(nn.Module):

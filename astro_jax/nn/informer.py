@@ -15,10 +15,10 @@ from jax import Array
 from astro_jax.nn.attention import MaskedSelfAttention, attend
 from astro_jax.nn.linear import (
     Conv,
+    HeadLinear,
     Linear,
     erf_gelu,
     fan_in_uniform,
-    flat_product,
     hashed_dropout,
     layer_norm,
 )
@@ -60,24 +60,6 @@ def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
     return mean + jnp.einsum("bhut,bhuk->bhtk", chosen, change)
 
 
-class HeadLinear(nn.Module):
-    """Query, key and value of all heads: kernel [D, 3, H, K], bias [3, H, K]."""
-
-    heads: int
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Map [B, T, D] to [B, T, 3, H, K]."""
-        width = x.shape[-1]
-        draw = fan_in_uniform(width)
-        shape = (3, self.heads, width // self.heads)
-        kernel = self.param("kernel", draw, (width, *shape))
-        bias = self.param("bias", draw, shape)
-        return flat_product(x, kernel.reshape(width, -1)).reshape(
-            *x.shape[:-1], *shape
-        ) + bias.astype(x.dtype)
-
-
 class ProbSparse(nn.Module):
     """ProbSparse attention as released, heads and time mixed up as the weights know it.
 
@@ -92,8 +74,8 @@ class ProbSparse(nn.Module):
     def __call__(self, x: Array, index: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; index [T, u] are the sampled keys."""
         batch, length, width = x.shape
-        qkv = HeadLinear(self.heads, name="qkv")(x)
-        query, key, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, H, T, K] each
+        draw = fan_in_uniform(width)
+        query, key, value = HeadLinear(self.heads, draw, draw, name="qkv")(x)
         mixed = prob_sparse(query, key, value, index).reshape(batch, length, width)
         return Linear(width, name="out")(mixed)
 

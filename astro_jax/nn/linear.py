@@ -49,6 +49,31 @@ class Linear(nn.Module):
         return flat_product(x, kernel) + bias.astype(x.dtype)
 
 
+class HeadLinear(nn.Module):
+    """Query, key and value of all heads by one product: kernel [D, 3, H, K], bias [3, H, K].
+
+    Split and not indexed: the gradient is then a concatenation, and not a sum of three padded
+    arrays, which costs a step of ASTROMER a tenth of its time on a CPU.
+    """
+
+    heads: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, ...]:
+        """Map x [B, T, D] to query, key and value, [B, H, T, K] each."""
+        width = x.shape[-1]
+        if width % self.heads:
+            raise ValueError(f"width {width} is not divisible by {self.heads} heads")
+        shape = (3, self.heads, width // self.heads)
+        kernel = self.param("kernel", self.kernel_init, (width, *shape))
+        bias = self.param("bias", self.bias_init, shape)
+        flat = flat_product(x, kernel.reshape(width, -1)) + bias.astype(x.dtype).ravel()
+        parts = jnp.split(flat, 3, axis=-1)
+        return tuple(part.reshape(*x.shape[:-1], *shape[1:]).swapaxes(1, 2) for part in parts)
+
+
 def layer_norm(name: str, dtype: jnp.dtype = jnp.float32) -> nn.LayerNorm:
     """Return a layer norm with PyTorch's eps of 1e-5 and the two-pass variance, float32 inside."""
     return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name)
