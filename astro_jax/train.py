@@ -75,7 +75,8 @@ def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WIN
         optimizer = optax.chain(optimizer, optim.scale_by_evaluation())
     resident = feed.resident(config, data) if is_resident(config, data, feed) else None
     at_once = steps_at_once(config) if resident else 1
-    layout = config.batch_size, config.mode, config.micro_batch
+    chosen = getattr(model, "rows_on_cpu", 0) if on_cpu() else 0  # 0: as `compile_steps` does
+    layout = config.batch_size, config.mode, config.micro_batch or chosen
     draw = resident.draw if resident else None
     steps = compile_steps(objective, optimizer, *layout, draw, at_once)
     batches = feed.train(config, data)

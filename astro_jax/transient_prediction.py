@@ -145,7 +145,7 @@ def network_outputs(
     limit: days since the trigger, after which nothing is shown to the network
     step_logits: a list of [n, C] arrays. Rows of like length go through the network together.
     """
-    size = batch_size or (64 if on_cpu() else 1024)
+    size = batch_size or (256 if on_cpu() else 1024)
     apply = _compiled(run.model)
     if not len(rows):
         nothing = np.zeros((0, len(run.config.classes)))
