@@ -12,11 +12,10 @@ from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_splits import subset
 from astro_jax.errors import UserError
 from astro_jax.multimodal_source import ObjectParts, load_parts, rows_facts
-from astro_jax.parallel import AXIS, largest_divisor, on_cpu
+from astro_jax.parallel import AXIS
 from astro_jax.supervised import Task
 from astro_jax.weights import Run, load
 
-CPU_ROWS = 8  # through the towers at once, so that their activations stay in the cache
 
 
 def object_task(config: ConfigDict) -> Task:
@@ -158,8 +157,6 @@ def resolve_pieces(config: ConfigDict) -> ConfigDict:
     """Return the config of a contrastive training whose step keeps the batch in one piece."""
     full = ConfigDict(json.loads(config.to_json()))
     full.micro_batch = full.batch_size
-    if full.mode == "jit" and on_cpu():
-        full.objective.rows = largest_divisor(full.batch_size, CPU_ROWS)
     full.objective.axis = AXIS if full.mode == "pmap" else ""
     return full
 

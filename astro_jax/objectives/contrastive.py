@@ -111,7 +111,7 @@ def _own(rows: int, axis: str) -> Array:
 def in_chunks(function: Callable[[Any], Any], batch: Mapping, rows: int) -> Any:
     """Return `function` of a batch, `rows` of it at once, one after the other; 0 = all at once.
 
-    On a CPU the activations of a few rows stay in the cache.
+    Fewer rows take less memory, and more time.
     """
     size = len(batch["key"]) if "key" in batch else len(jax.tree.leaves(batch)[0])
     if not rows or rows >= size:
