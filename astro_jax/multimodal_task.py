@@ -17,7 +17,6 @@ from astro_jax.supervised import Task
 from astro_jax.weights import Run, load
 
 
-
 def object_task(config: ConfigDict) -> Task:
     """Return the labelled parts of `config.data`, with `config.subset` of the labels.
 

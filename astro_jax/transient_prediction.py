@@ -145,7 +145,8 @@ def network_outputs(
     limit: days since the trigger, after which nothing is shown to the network
     step_logits: a list of [n, C] arrays. Rows of like length go through the network together.
     """
-    size = batch_size or (256 if on_cpu() else 1024)
+    usual = min(256 if on_cpu() else 1024, 1 << max(len(rows) - 1, 0).bit_length())
+    size = batch_size or usual  # a power of two, so that few sizes are compiled
     apply = _compiled(run.model)
     if not len(rows):
         nothing = np.zeros((0, len(run.config.classes)))
