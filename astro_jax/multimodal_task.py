@@ -46,7 +46,7 @@ def space_task(config: ConfigDict) -> Task:
     facts = {**common_facts(config, parts), "model": json.loads(config.model.to_json())}
     full = resolve_pieces(resolve_steps(config, len(parts.train)))
     facts["changes"] = changes(full, facts["rows"], micro_batch=full.micro_batch)
-    facts["changes"]["objective"] = {"rows": full.objective.rows, "axis": full.objective.axis}
+    facts["changes"]["objective"] = {"axis": full.objective.axis}
     return Task(*parts[:3], parts.ledger, facts)
 
 
