@@ -22,7 +22,7 @@ def training(job: str, **changes: Any) -> ConfigDict:
             "init": "",  # a run folder, official weights, or the name of shipped weights
             "dry_run": False,
             "mode": "jit",  # jit, pmap, sharded
-            "multihost": "",  # auto (Slurm, MPI, TPU), slurm, ompi, mpi4py, or HOST:PORT/i/N
+            "multihost": "",  # local/N, auto, slurm, ompi, mpi4py, HOST:PORT/i/N
             "micro_batch": 0,  # rows at once in a device; 0: 16 on CPU (GRU: 128), all elsewhere
             "dtype": "float32",  # of activations; bfloat16 on an accelerator
             "resident": "auto",  # data on the device: yes, no, auto (no CPU, and they fit)

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
             if config.get("multihost"):
                 from astro_jax.multihost import run_together
 
-                return run_together(job, config, workdir)
+                return run_together(job, config, workdir, argv[1:])
             return job(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -156,7 +156,7 @@ def resolve_pieces(config: ConfigDict) -> ConfigDict:
     """Return the config of a contrastive training whose step keeps the batch in one piece."""
     full = ConfigDict(json.loads(config.to_json()))
     full.micro_batch = full.batch_size
-    full.objective.axis = AXIS if full.mode == "pmap" else ""
+    full.objective.axis = "" if full.mode == "jit" else AXIS
     return full
 
 

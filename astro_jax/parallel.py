@@ -50,7 +50,7 @@ def compile_steps(
         raise UserError(f"config.batch_size={batch_size} is not a multiple of {devices} devices")
     rows = batch_size // devices
     chunks = rows // largest_divisor(rows, micro_batch or (16 if on_cpu() else rows))
-    axis = AXIS if mode == "pmap" else None
+    axis = None if mode == "jit" else AXIS
     train = partial(train_step, objective=objective, optimizer=optimizer, chunks=chunks, axis=axis)
     evaluate = partial(eval_step, objective=objective, chunks=chunks, axis=axis)
     if mode == "pmap":
@@ -91,6 +91,11 @@ def _sharded(train: Callable, evaluate: Callable, draw: Callable | None, at_once
     mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
     everywhere = NamedSharding(mesh, PartitionSpec())
     by_row = NamedSharding(mesh, PartitionSpec(AXIS))
+    specs = (PartitionSpec(), PartitionSpec(AXIS), PartitionSpec())
+    train, evaluate = (
+        jax.shard_map(step, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
+        for step in (train, evaluate)
+    )
     if draw is not None:
 
         def split(*arguments: Any) -> Any:

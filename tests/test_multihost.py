@@ -12,7 +12,7 @@ from tiny import PRETRAIN, TINY, call, start
 
 from astro_jax import checkpoint
 from astro_jax.errors import UserError
-from astro_jax.multihost import check
+from astro_jax.multihost import check, own_cores
 from astro_jax.summary import read_metrics
 
 SHARDED = [f"{PRETRAIN}:official", *TINY, "--config.mode=sharded"]  # compiled in a moment
@@ -79,6 +79,15 @@ def test_two_processes_train_as_one(alone, hasty, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_process_on_each_core_trains_as_one(alone, hasty, tmp_path):
+    if own_cores() < 2:
+        pytest.skip("one core")
+    words = [*SHARDED, f"--workdir={tmp_path / 'run'}", "--config.multihost=local/2"]
+    told = call(words, tmp_path, hasty)
+    assert told.returncode == 0, told.stderr[-3000:]
+    assert_same_run(tmp_path / "run", alone)
+
+
 def test_a_mistake_ends_all(hasty, tmp_path):
     (tmp_path / "run").write_text("a file")
     codes, told = ended(together(SHARDED, tmp_path, hasty, tmp_path / "run"))
@@ -113,6 +122,8 @@ def test_a_signal_to_one_stops_both_and_one_process_goes_on(hasty, tmp_path):
     [
         ({"multihost": "slrm"}, "HOST:PORT/i/N"),
         ({"multihost": "localhost:1/2/2"}, "HOST:PORT/i/N"),
+        ({"multihost": "local/9999"}, "local/9999: there are"),
+        ({"multihost": "local/0"}, "nor local/N"),
         ({"mode": "jit"}, "mode=sharded"),
         ({"job": "astro_jax.classify:run"}, "for pre-training"),
     ],

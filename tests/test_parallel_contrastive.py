@@ -40,7 +40,7 @@ def make_batch(step):
 def train(mode, rows=0):
     """Return parameters and metrics after a few steps and an evaluation."""
     optimizer = adam(constant(1e-2), eps=1e-3)
-    objective = contrastive(MODEL.apply, rows=rows, axis=AXIS if mode == "pmap" else "")
+    objective = contrastive(MODEL.apply, rows=rows, axis="" if mode == "jit" else AXIS)
     steps = compile_steps(objective, optimizer, ROWS, mode, ROWS)
     params = jax.jit(MODEL.init)(jax.random.key(0), make_batch(0))["params"]
     before = np.array(params["towers_a"]["dense_1"]["kernel"])  # the state is donated

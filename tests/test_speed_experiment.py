@@ -146,3 +146,16 @@ def test_one_command_measures_all(tmp_path):
         assert case["train"]["step"]["rate"] > 0 and case["train"]["step"]["roof"] > 0
         assert case["encode"]["API"]["rate"] > 0 and case["memory_mib"] > 0
     assert told["startup"]["help_seconds"] > 0 and len(told["startup"]["peak_mib"]) == 3
+
+
+@pytest.mark.slow
+def test_processes_on_all_cores_are_measured(tmp_path):
+    words = [sys.executable, str(FOLDER / "cores.py"), "--tiny", "--repeats=1"]
+    subprocess.run([*words, f"--output={tmp_path / 'x.json'}"], cwd=ROOT, check=True, timeout=900)
+    found = json.loads((tmp_path / "x.json").read_text())["found"]
+    assert {(way["case"], way["processes"] > 1) for way in found} >= {
+        ("astromer", True),
+        ("astrom3", True),
+        ("tower", False),
+    }
+    assert all(way["rate"] > 0 and way["roof"] > 0 for way in found)

@@ -27,7 +27,7 @@ def contrastive(apply: Apply, rows: int = 0, axis: str = "") -> Objective:
     apply: `model.apply`
     rows: how many go through the towers at once, a divisor of the batch; 0 = all.  The loss is
         always over the whole batch (the step must not cut it: `micro_batch` = the batch)
-    axis: the name of the devices under pmap, over which vectors are gathered; "" elsewhere
+    axis: the name of several devices, over which vectors are gathered; "" for one
 
     Metrics: `loss`, see `pair_losses`; `mismatch`, the share of objects whose likeliest partner,
     by the mean of all softmaxes, is another object.  Both are weighed by the rows of the batch:

@@ -139,3 +139,10 @@ def machine() -> dict[str, Any]:
         **{name: version(name) for name in PACKAGES},
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def rounded(tree: Any) -> Any:
+    """Return the tree with four significant digits."""
+    if isinstance(tree, dict):
+        return {name: rounded(value) for name, value in tree.items()}
+    return float(f"{tree:.4g}") if isinstance(tree, float) else tree

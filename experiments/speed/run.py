@@ -124,14 +124,7 @@ def main(_: list[str]) -> None:
             result["cases"][key] = measured(case, FLAGS.repeats)
             print(table({"cases": {key: result["cases"][key]}}), flush=True)
             jax.clear_caches()
-    Path(FLAGS.output).write_text(json.dumps(rounded(result), indent=1) + "\n")
-
-
-def rounded(tree: Any) -> Any:
-    """Return the tree with four significant digits."""
-    if isinstance(tree, dict):
-        return {name: rounded(value) for name, value in tree.items()}
-    return float(f"{tree:.4g}") if isinstance(tree, float) else tree
+    Path(FLAGS.output).write_text(json.dumps(measure.rounded(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib.util
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -227,6 +228,12 @@ def curve_phases(run: Run, curves: Curves, prefix: str) -> dict[str, Phase]:
 # AstroM3
 
 
+def key_draws(length: int, tower: ConfigDict, key: Any) -> Any:
+    """Return the keys that each block of the released tower samples, [blocks, length, u]."""
+    count = sampled_keys(length, tower.get("factor", 1))
+    return jax.random.randint(key, (tower.blocks, length, count), 0, length)
+
+
 def astrom3(rows: int, loops: int, dtype: str, **sizes: Any) -> Case:
     """Return the case of the released towers and loss, `rows` objects of three modalities."""
     config = config_of("pretrain_astrom3:official")
@@ -238,11 +245,7 @@ def astrom3(rows: int, loops: int, dtype: str, **sizes: Any) -> Case:
     config.rows = ConfigDict(rows_facts(config))
     system = assemble(config, parts.train, feed=OBJECTS)
     tower = config.model.towers.photometry
-
-    def draws(key: Any) -> Any:
-        length = config.rows.length
-        count = sampled_keys(length, tower.get("factor", 1))
-        return jax.random.randint(key, (tower.blocks, length, count), 0, length)
+    draws = partial(key_draws, config.rows.length, tower)
 
     def loss(params: Any, batch: Any, key: Any) -> Any:
         vectors = plain.astrom3(params, batch, draws(key), key, tower.dropout)
