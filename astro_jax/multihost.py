@@ -106,7 +106,7 @@ def start_others(number: int, command: Sequence[str]) -> dict[str, Any]:
     Before JAX has looked for devices. `command` must take `--config.multihost` as its last word.
 
     One thread that does a whole micro-batch is faster than two that share every operation of it:
-    on two cores two processes train ASTROMER 1.2 times as fast as one (`experiments/speed`).
+    on two cores two processes train ASTROMER up to 1.2 times as fast as one (`experiments/speed`).
     """
     with socket.socket() as found:
         found.bind(("localhost", 0))

@@ -1,7 +1,8 @@
 """Measure training steps with a process on each core, and with one process on one core.
 
-    python experiments/speed/cores.py [--repeats=8] [--tiny] [--output=cores.json]
+    python experiments/speed/cores.py [--cases=astromer:64] [--rounds=3] [--repeats=8]
 
+Each way in turn, in fresh processes; cases that the JSON has are replaced, others stay.
 The processes train together, as `--config.mode=sharded --config.multihost=local/N` does: each
 step is that of the global batch.  The roof is the sum of the matrix products that all of them
 compute at the same time, once before each step.  For CPUs.
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ from astro_jax.multimodal_source import load_parts, rows_facts
 from astro_jax.multimodal_task import object_task, resolve_pieces, resolve_steps
 from astro_jax.supervised import resolve_config
 from astro_jax.train import System, assemble
-from astro_jax.workdir import write_text
+from astro_jax.workdir import read_json, write_text
 
 HERE = Path(__file__).parent
-CASES = (("astromer", 64), ("astrom3", 32), ("astrom3", 256), ("tower", 32), ("tower", 256))
+CASES = ["astromer:64", "astrom3:32", "tower:32", "tower:256"]
 ALONE = ("tower",)  # a classifier: no job of several processes
+flags.DEFINE_list("cases", CASES, "what is measured: NAME:ROWS")
+flags.DEFINE_integer("rounds", 3, "how often all ways of a case are measured, in turn")
 flags.DEFINE_string("case", "", "measure this one alone: NAME:ROWS:PROCESSES")
 flags.DEFINE_string("config.multihost", "", "which of the processes this is; set by the first")
 flags.DEFINE_integer("repeats", 8, "steps of each case")
@@ -93,12 +97,12 @@ def measured(name: str, rows: int, processes: int) -> dict[str, Any]:
     system, flops = built(name, rows, "sharded" if processes > 1 else "jit")
     batch = system.steps.place_batch(system.batches(0))
     state, metrics = system.steps.train(system.steps.place_state(system.fresh), batch, system.key)
-    product, seconds = roofs()["matmul"], []
-    jax.block_until_ready((product(), metrics))
+    matmul, seconds = roofs()["matmul"], []
+    jax.block_until_ready((matmul(), metrics))
     for _ in range(FLAGS.repeats):
         meet(processes)
         start = time.perf_counter()
-        jax.block_until_ready(product())
+        jax.block_until_ready(matmul())
         middle = time.perf_counter()
         meet(processes)
         begin, cpu = time.perf_counter(), time.process_time()
@@ -159,19 +163,21 @@ def main(argv: list[str]) -> None:
     if FLAGS.case:
         one_case(sys.argv)
         return
-    cores, found = own_cores(), []
-    for name, rows in CASES:
-        for processes, threads in ((1, 1), (1, cores), (cores, 1)):
-            if processes > 1 and name in ALONE:
-                continue
-            rows = 8 if FLAGS.tiny else rows
-            figures = in_fresh_processes(argv[0], name, rows, processes, threads)
-            ways = {"case": name, "rows": rows, "processes": processes, "threads": threads}
-            found.append({**ways, **figures})
-            print(found[-1], flush=True)
-    write_text(
-        Path(FLAGS.output), json.dumps({"machine": machine(), "found": found}, indent=1) + "\n"
-    )
+    cores, path = own_cores(), Path(FLAGS.output)
+    told = read_json(path) if path.exists() else {"found": []}
+    for case in FLAGS.cases:
+        name, rows = case.split(":")
+        ways = [(1, 1), (1, cores)] + ([] if name in ALONE else [(cores, 1)])
+        rounds: dict[tuple[int, int], list] = {way: [] for way in ways}
+        for _, way in product(range(FLAGS.rounds), ways):
+            size = 8 if FLAGS.tiny else int(rows)
+            rounds[way].append(in_fresh_processes(argv[0], name, size, *way))
+            print(case, way, rounds[way][-1], flush=True)
+        told["found"] = [old for old in told["found"] if old["case"] != case]
+        for (processes, threads), figures in rounds.items():
+            record = {"case": case, "processes": processes, "threads": threads, "rounds": figures}
+            told["found"].append({**record, "date": machine()["date"]})
+        write_text(path, json.dumps({"machine": machine(), **told}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
