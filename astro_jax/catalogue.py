@@ -80,7 +80,7 @@ def settings_of(config: ConfigDict, trained: Run) -> dict[str, Any]:
     model = json.loads(trained.config.model.to_json_best_effort())
     parameters = {"sha256": checkpoint.digest(trained.params), "step": trained.step}
     data = json.loads(config.data.to_json())
-    names = ("pooling", "dtype", "batch_size", "rows_a_unit")  # not: shard, dask
+    names = ("pooling", "dtype", "attention", "batch_size", "rows_a_unit")  # not: shard, dask
     return {
         "run": {**parameters, "model": model, "window": trained.config.window},
         **{name: config[name] for name in names},

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from astro_jax.errors import UserError, suggest
+from astro_jax.nn.attention import KINDS
 from astro_jax.objectives.reconstruction import LOSSES
 from astro_jax.parallel import MODES
 from astro_jax.spec import resolve
@@ -53,9 +54,21 @@ CHOICES = {
     "mode": MODES,
     "resident": ("auto", "yes", "no"),
     "dtype": ("float32", "bfloat16"),
+    "attention": KINDS,
     "objective.loss": tuple(LOSSES),
     "data.noise_cut": ("", "all", "any"),
 }
+
+
+def check_choices(config: ConfigDict) -> None:
+    """Raise UserError for the first word of a config that is none of those to choose from."""
+    for key, known in CHOICES.items():
+        value = _at(config, key)
+        if value is not None and value not in known:
+            raise UserError(
+                f"config.{key} '{value}' is unknown, it is one of "
+                f"{', '.join(word or repr(word) for word in known)}{suggest(value, known)}"
+            )
 
 
 def check_training(config: ConfigDict) -> None:
@@ -68,10 +81,7 @@ def check_training(config: ConfigDict) -> None:
         value = _at(config, key)
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"config.{key}={value} must lie between 0 and 1")
-    for key, known in CHOICES.items():
-        value = _at(config, key)
-        if value is not None and value not in known:
-            raise UserError(f"config.{key} '{value}' is unknown{suggest(value, known)}")
+    check_choices(config)
     _check_monitor(config)
     split = _at(config, "data.split")
     if split is not None and not _shares(split):

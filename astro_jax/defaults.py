@@ -25,6 +25,7 @@ def training(job: str, **changes: Any) -> ConfigDict:
             "multihost": "",  # local/N, auto, slurm, ompi, mpi4py, HOST:PORT/i/N
             "micro_batch": 0,  # rows at once in a device; 0: 16 on CPU (GRU: 128), all elsewhere
             "dtype": "float32",  # of activations; bfloat16 on an accelerator
+            "attention": "einsum",  # or fused, cudnn (bfloat16 on an NVIDIA GPU)
             "resident": "auto",  # data on the device: yes, no, auto (no CPU, and they fit)
             "steps_at_once": 0,  # with data on the device; 0: up to 20, as the stops allow
             "log_every": 10,

@@ -10,19 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
+from astro_jax.checks import check_choices
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, merged
 from astro_jax.data.pieces import ahead, survey_pieces
 from astro_jax.data.source import announce
 from astro_jax.errors import UserError
 from astro_jax.infer import encode, mean_vectors
-from astro_jax.nn.precision import with_dtype
+from astro_jax.nn.precision import as_configured
 from astro_jax.units import sweep_file
 from astro_jax.weights import Run, load
 from astro_jax.workdir import check_output, naming
 
 POOLING = ("mean", "none")
-TYPES = ("float32", "bfloat16")
 AT_ONCE = {"mean": 4096, "none": 500}  # curves: 500 have about 0.2 GB of vectors an observation
 
 
@@ -39,8 +39,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         )
     if config.pooling not in POOLING:
         raise UserError(f"config.pooling '{config.pooling}' is unknown; give mean or none")
-    if config.get("dtype", "float32") not in TYPES:
-        raise UserError(f"config.dtype '{config.dtype}' is unknown; give float32 or bfloat16")
+    check_choices(config)
     if config.batch_size < 0:
         raise UserError(f"config.batch_size={config.batch_size} must be at least 0 (0: by itself)")
     output = Path(config.output)
@@ -50,7 +49,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     if whole:
         check_output(output)
     trained = load(config.init, config.step)
-    trained = trained._replace(model=with_dtype(trained.model, config.get("dtype", "float32")))
+    trained = trained._replace(model=as_configured(trained.model, config))
     print(announce(config), flush=True)
     if not whole:
         from astro_jax.catalogue import run_folder  # which is made of what stands below

@@ -27,7 +27,7 @@ from astro_jax.data.rows import quarantine_rows
 from astro_jax.embed import embed
 from astro_jax.errors import UserError
 from astro_jax.infer import encoder_of
-from astro_jax.nn.precision import with_dtype
+from astro_jax.nn.precision import as_configured
 from astro_jax.reconcile import read_table, repeated
 from astro_jax.surveys.roles import find_roles
 from astro_jax.surveys.source import Source
@@ -149,7 +149,7 @@ def embed_partition(partition: Any, pixel: Any, work: Work) -> Any:
     config = ConfigDict(json.loads(work.config))
     name = f"{pixel.order}_{pixel.pixel}"
     curves, ledger = partition_curves(partition, config, name)
-    trained = encoder(config.init, config.step, config.dtype)
+    trained = encoder(config.init, config.step, config.dtype, config.attention)
     parts = list(embed(trained, curves, config, (ROW, "band")))
     if not parts:
         result = empty_result(partition, work, trained)
@@ -163,10 +163,12 @@ def embed_partition(partition: Any, pixel: Any, work: Work) -> Any:
 
 
 @lru_cache(maxsize=1)
-def encoder(init: str, step: str, dtype: str) -> Run:
+def encoder(init: str, step: str, dtype: str, attention: str) -> Run:
     """Return the run of a process; its programs are compiled once, see `windowed`."""
     trained = load(init, step)
-    return trained._replace(model=with_dtype(trained.model, dtype))
+    return trained._replace(
+        model=as_configured(trained.model, {"dtype": dtype, "attention": attention})
+    )
 
 
 def partition_curves(partition: Any, config: ConfigDict, name: str) -> tuple[Curves, Ledger]:

@@ -21,7 +21,7 @@ from astro_jax.data.pipeline import WINDOWS, Feed, train_iterator
 from astro_jax.data.resident import Resident, fits
 from astro_jax.errors import UserError
 from astro_jax.multihost import agreed, end_of_training, shared_start
-from astro_jax.nn.precision import with_dtype
+from astro_jax.nn.precision import as_configured
 from astro_jax.parallel import Compiled, compile_steps, largest_divisor, on_cpu
 from astro_jax.spec import build
 from astro_jax.step import TrainState, init_state
@@ -68,7 +68,7 @@ def assemble(config: ConfigDict, data: Any, params: Any = None, feed: Feed = WIN
     data: the curves to train on, of the kind that `feed` makes batches of
     params: what training starts from, instead of `config.init` or the seed.
     """
-    model = with_dtype(build(config.model), config.get("dtype", "float32"))
+    model = as_configured(build(config.model), config)
     objective = build(config.objective, apply=_trainable(model.apply, config.optimizer.rules))
     optimizer = optim.adam(**_optimizer_arguments(config))
     if config.get("plateau"):

@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
             "rows_a_unit": 50_000,  # of a folder: rows of the input in a unit of work, at most
             "pooling": "mean",  # mean over observations, or none: a vector an observation
             "dtype": "float32",  # of activations; bfloat16 on an accelerator
+            "attention": "einsum",  # or fused, cudnn (bfloat16 on an NVIDIA GPU)
             "batch_size": 0,  # windows at once; 0: 16 on CPU, 1024 elsewhere
             "dask": {  # of a HATS catalogue
                 "workers": 0,  # processes of this machine; 0: this one

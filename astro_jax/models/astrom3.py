@@ -81,6 +81,7 @@ class Informer(nn.Module):
     blocks: int = 8
     dropout: float = 0.25
     dtype: str = "float32"  # of the blocks' activations, as in `models.astromer`
+    attention: str = "einsum"  # kind of `nn.attention.masked_attention`
 
     @nn.compact
     def __call__(self, record: Record, keys: Array | None) -> Array:
@@ -90,7 +91,7 @@ class Informer(nn.Module):
         x = TokenEmbedding(self.width, wrap=False, name="embedding")(x, keys).astype(self.dtype)
         bias = key_bias(mask)
         for i in range(self.blocks):
-            layer = Layer(self.heads, self.ffn, self.dropout, i, name=f"block_{i}")
+            layer = Layer(self.heads, self.ffn, self.dropout, i, self.attention, name=f"block_{i}")
             x = layer(x, keys, None, bias)
         pooled = mean_vector(layer_norm("norm")(x), mask)
         return hashed_dropout(pooled, keys, self.dropout, TAIL_SITE)

@@ -10,6 +10,7 @@ Every variant is called with the same batch and returns the same record:
         [B, J], see `nn.heads.EvidenceReadout`
 
 `dtype` is what blocks compute and keep their activations in: "bfloat16" is for accelerators.
+`attention` is the kind of `nn.attention.masked_attention`; the result is the same.
 Parameters, time angles, the embedding layer, norms, softmax and what is returned stay float32.
 
 What padding holds never matters (except in `Official`, where padding is attended to, as there):
@@ -67,6 +68,7 @@ class Official(nn.Module):
     blocks: int = 2
     base: float = 10000.0
     dtype: str = "float32"
+    attention: str = "einsum"
 
     @nn.compact
     def __call__(self, batch: Batch, train: bool = False) -> Record:
@@ -88,6 +90,7 @@ class Paper(nn.Module):
     blocks: int = 2
     base: float = 1000.0
     dtype: str = "float32"
+    attention: str = "einsum"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -111,6 +114,7 @@ class Astromer2(nn.Module):
     blocks: int = 6
     base: float = 10000.0
     dtype: str = "float32"
+    attention: str = "einsum"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -134,7 +138,9 @@ def _transform(
     x = x + time_encoding(times, model.width, model.base)
     layers = [x]
     for i in range(model.blocks):
-        x = block(model.heads, model.ffn, name=f"block_{i}")(x.astype(model.dtype), bias)
+        x = block(model.heads, model.ffn, model.attention, name=f"block_{i}")(
+            x.astype(model.dtype), bias
+        )
         layers.append(x.astype(jnp.float32))
     reconstruction = Decoder(name="decoder")(layers[-1])
     return {"embedding": layers[-1], "reconstruction": reconstruction, "layers": tuple(layers)}
@@ -160,6 +166,7 @@ class Smoother(nn.Module):
     shortest: float = 0.5
     longest: float = 1000.0
     dtype: str = "float32"
+    attention: str = "einsum"
     any_length = True  # padding changes nothing
 
     @nn.compact
@@ -177,7 +184,8 @@ class Smoother(nn.Module):
         layers = [x]
         for i in range(self.blocks):
             bias = kernel_bias(times, scales[i]) + keys
-            x = PreNormBlock(self.heads, self.ffn, name=f"block_{i}")(x.astype(self.dtype), bias)
+            block = PreNormBlock(self.heads, self.ffn, self.attention, name=f"block_{i}")
+            x = block(x.astype(self.dtype), bias)
             layers.append(x.astype(jnp.float32))
         x = layers[-1]
         smooth, evidence = EvidenceReadout(name="readout")(x, mag / scale, times, visible)

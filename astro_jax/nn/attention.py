@@ -12,16 +12,30 @@ from jax import Array
 
 from astro_jax.nn.linear import HeadLinear
 
+KINDS = ("einsum", "fused", "cudnn")
 NEVER = -1e9  # finite, so that a row without any key gives a mean and not NaN
 
 
-def masked_attention(query: Array, key: Array, value: Array, bias: Array) -> Array:
+def masked_attention(
+    query: Array, key: Array, value: Array, bias: Array, kind: str = "einsum"
+) -> Array:
     """Return softmax(q k^T / sqrt(K) + bias) v.
 
     Heads stand before length (all arrays [B, H, T, K]): on CPU the two products are then plain
     batched matrix products without a transpose.  Logits and softmax are float32.
+    kind: "einsum" two products; "fused" `jax.nn.dot_product_attention`; "cudnn" the same with
+        cuDNN's flash attention, for NVIDIA GPUs and bfloat16 alone: the weights are never stored.
+        `experiments/speed/attention.py` says which is fastest on a device.
     """
-    return attend(attention_weights(query, key, bias), value)
+    if kind == "einsum":
+        return attend(attention_weights(query, key, bias), value)
+    shape = (*query.shape[:-1], key.shape[-2])
+    mixed = jax.nn.dot_product_attention(
+        *(x.swapaxes(1, 2) for x in (query, key, value)),
+        bias=jnp.broadcast_to(bias, shape).astype(query.dtype),
+        implementation="cudnn" if kind == "cudnn" else "xla",
+    )
+    return mixed.swapaxes(1, 2)
 
 
 def attention_weights(query: Array, key: Array, bias: Array) -> Array:
@@ -74,6 +88,7 @@ class MaskedSelfAttention(nn.Module):
     """
 
     heads: int
+    kind: str = "einsum"  # of `masked_attention`
 
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
@@ -81,9 +96,13 @@ class MaskedSelfAttention(nn.Module):
         width = x.shape[-1]
         draw = glorot(in_axis=0, out_axis=(2, 3), batch_axis=(1,))
         query, key, value = HeadLinear(self.heads, draw, name="qkv")(x)
-        weights = attention_weights(query, key, bias)
-        self.sow("intermediates", "weights", weights)
-        mixed = attend(weights, value).swapaxes(1, 2).reshape(-1, self.heads, width // self.heads)
+        if self.kind == "einsum":
+            weights = attention_weights(query, key, bias)
+            self.sow("intermediates", "weights", weights)
+            mixed = attend(weights, value)
+        else:
+            mixed = masked_attention(query, key, value, bias, self.kind)
+        mixed = mixed.swapaxes(1, 2).reshape(-1, self.heads, width // self.heads)
         out = nn.DenseGeneral(width, axis=(-2, -1), kernel_init=glorot(), dtype=x.dtype, name="out")
         return out(mixed).reshape(x.shape)
 

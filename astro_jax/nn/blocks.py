@@ -31,11 +31,12 @@ class PostNormBlock(nn.Module):
 
     heads: int
     ffn: int
+    kind: str = "einsum"  # of attention, as in `nn.attention`
 
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
-        o = _norm("norm_1", MaskedSelfAttention(self.heads, name="attention")(x, bias))
+        o = _norm("norm_1", MaskedSelfAttention(self.heads, self.kind, name="attention")(x, bias))
         hidden = jnp.tanh(_dense(self.ffn, "dense_1", o))
         return _norm("norm_2", _dense(x.shape[-1], "dense_2", hidden))
 
@@ -48,12 +49,13 @@ class LearnedResidualBlock(nn.Module):
 
     heads: int
     ffn: int
+    kind: str = "einsum"  # of attention, as in `nn.attention`
 
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
         width = x.shape[-1]
-        z = MaskedSelfAttention(self.heads, name="attention")(x, bias)
+        z = MaskedSelfAttention(self.heads, self.kind, name="attention")(x, bias)
         o = _norm("norm_1", z + _dense(width, "residual_1", x))
         hidden = jnp.tanh(_dense(self.ffn, "dense_1", o))
         f = _dense(width, "dense_2", hidden)
@@ -65,10 +67,13 @@ class PreNormBlock(nn.Module):
 
     heads: int
     ffn: int
+    kind: str = "einsum"  # of attention, as in `nn.attention`
 
     @nn.compact
     def __call__(self, x: Array, bias: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; bias is added to the attention logits."""
-        x = x + MaskedSelfAttention(self.heads, name="attention")(_norm("norm_1", x), bias)
+        x = x + MaskedSelfAttention(self.heads, self.kind, name="attention")(
+            _norm("norm_1", x), bias
+        )
         hidden = jax.nn.gelu(_dense(self.ffn, "dense_1", _norm("norm_2", x)))
         return x + _dense(x.shape[-1], "dense_2", hidden)

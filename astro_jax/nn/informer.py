@@ -91,6 +91,7 @@ class Layer(nn.Module):
     ffn: int
     rate: float
     number: int
+    kind: str = "einsum"  # of attention over all keys, as in `nn.attention`
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None, index: Array | None, bias: Array | None):
@@ -103,7 +104,7 @@ class Layer(nn.Module):
         if index is not None:
             attended = ProbSparse(self.heads, name="attention")(x, index)
         else:
-            attended = MaskedSelfAttention(self.heads, name="attention")(x, bias)
+            attended = MaskedSelfAttention(self.heads, self.kind, name="attention")(x, bias)
         self.sow("intermediates", "attended", attended)
         x = layer_norm("norm_1", x.dtype)(x + drop(attended, 1))
         hidden = erf_gelu(Linear(self.ffn, name="dense_1")(x))

@@ -1,4 +1,4 @@
-"""The type that a network computes in, changed without a change of its parameters."""
+"""How a network computes, changed without a change of its parameters."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,16 +7,22 @@ from typing import Any
 import flax.linen as nn
 
 
-def with_dtype(module: Any, dtype: str) -> Any:
-    """Return a module with `dtype` set in every part of it that has such a field.
+def with_settings(module: Any, **settings: Any) -> Any:
+    """Return a module with settings (`dtype`, `attention`) in every part that has such a field.
 
-    Parameters stay float32, so that those of one type serve the other; other values are returned as
-    they are.
+    Parameters stay float32 and what they are, so that those of one setting serve the other; other
+    values than modules are returned as they are.
     """
     if isinstance(module, Mapping):
-        return {name: with_dtype(part, dtype) for name, part in module.items()}
+        return {name: with_settings(part, **settings) for name, part in module.items()}
     if not isinstance(module, nn.Module):
         return module
-    fields = {f.name for f in dataclasses.fields(module) if f.init} - {"parent", "name", "dtype"}
-    parts = {name: with_dtype(getattr(module, name), dtype) for name in fields}
-    return module.clone(**parts, **({"dtype": dtype} if hasattr(module, "dtype") else {}))
+    fields = {f.name for f in dataclasses.fields(module) if f.init} - {"parent", "name"}
+    parts = {name: with_settings(getattr(module, name), **settings) for name in fields}
+    return module.clone(**parts | {name: settings[name] for name in fields & set(settings)})
+
+
+def as_configured(module: Any, config: Mapping[str, Any]) -> Any:
+    """Return a module with the `dtype` and the `attention` of a config."""
+    names = {"dtype": "float32", "attention": "einsum"}
+    return with_settings(module, **{name: config.get(name, usual) for name, usual in names.items()})

@@ -28,7 +28,7 @@ from astro_jax.data.split import star_position
 from astro_jax.data.windows import consecutive_windows
 from astro_jax.evals.reconstruction import model_predictor, rmse, score
 from astro_jax.infer import mean_vectors
-from astro_jax.nn.precision import with_dtype
+from astro_jax.nn.precision import with_settings
 from astro_jax.summary import read_metrics
 from astro_jax.train import train
 
@@ -48,7 +48,7 @@ def of_survey(run: Any, path: Path) -> dict[str, float]:
     curves = curves.take((star_position(curves.star) >= HELD_OUT) & (curves.lengths >= 20))
     windows = spread(consecutive_windows(curves.lengths, run.config.window), FLAGS.windows)
     shown = curves.take(np.unique(windows.curve))
-    runs = {name: run._replace(model=with_dtype(run.model, name)) for name in TYPES}
+    runs = {name: run._replace(model=with_settings(run.model, dtype=name)) for name in TYPES}
     exact, rough = (mean_vectors(runs[name], shown) for name in TYPES)
     lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1)
     cosine = (exact * rough).sum(1) / lengths

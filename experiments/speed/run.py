@@ -22,6 +22,7 @@ import systems
 from absl import app, flags
 
 from astro_jax.main import keep_memory
+from astro_jax.nn.attention import KINDS
 from astro_jax.parallel import on_cpu
 from astro_jax.report import text_table
 
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 flags.DEFINE_list("cases", ["astromer", "astrom3", "transients", "startup"], "what is measured")
 flags.DEFINE_integer("repeats", 5, "calls of each function")
 flags.DEFINE_enum("dtype", "", ["", "float32", "bfloat16"], "of activations; default: by device")
+flags.DEFINE_enum("attention", "einsum", KINDS, "of ASTROMER; attention.py says which is fastest")
 flags.DEFINE_bool("tiny", False, "small networks and batches, to see that it runs")
 flags.DEFINE_string("output", str(HERE / "result.json"), "JSON with all figures")
 FLAGS = flags.FLAGS
@@ -40,9 +42,9 @@ def cases(name: str, tiny: bool) -> list:
     dtype = FLAGS.dtype or ("float32" if on_cpu() else "bfloat16")
     if name == "astromer":
         if tiny:
-            return [partial(systems.astromer, 8, 1, 4, dtype, **NARROW)]
+            return [partial(systems.astromer, 8, 1, 4, dtype, FLAGS.attention, **NARROW)]
         sizes = [(64, 2, 64)] if on_cpu() else [(1024, 20, 8192), (8192, 10, 8192)]
-        return [partial(systems.astromer, *size, dtype) for size in sizes]
+        return [partial(systems.astromer, *size, dtype, FLAGS.attention) for size in sizes]
     if name == "astrom3":
         if tiny:
             return [partial(systems.astrom3, 8, 1, dtype, **NARROW)]

@@ -152,10 +152,10 @@ def resident_phase(config: ConfigDict, data: Any, feed: Feed, at_once: int) -> d
     return {"steps, data on the device": Phase(steps, at_once * config.batch_size)}
 
 
-def astromer(rows: int, loops: int, windows: int, dtype: str, **sizes: Any) -> Case:
+def astromer(rows: int, loops: int, windows: int, dtype: str, attention: str, **sizes: Any) -> Case:
     """Return the case of the paper's network; encodes curves of 200 points, and of mixed length."""
     config = config_of("pretrain_macho:paper", **sizes)
-    config.batch_size, config.dtype = rows, dtype
+    config.update({"batch_size": rows, "dtype": dtype, "attention": attention})
     curves = simulate_survey(max(rows, 200) // 2, 0)  # two bands a star
     system = assemble(config, curves)
     objective = reconstruction(lambda v, b, train: plain_astromer(v, b, config.model.base))

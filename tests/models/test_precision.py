@@ -16,7 +16,7 @@ from astro_jax.models.astrom3 import (
     OfficialInformer,
 )
 from astro_jax.models.astromer import Astromer2, Official, Paper, Smoother
-from astro_jax.nn.precision import with_dtype
+from astro_jax.nn.precision import with_settings
 from astro_jax.spec import spec
 from astro_jax.summary import read_metrics
 from astro_jax.train import train
@@ -71,11 +71,22 @@ def test_vectors_hardly_turn(kind):
 def test_every_part_that_has_a_type_takes_it():
     towers = {"photometry": Informer(**SIZES), "metadata": Metadata(width=8)}
     model = FusedClassifier(AstroM3(towers, space=8), MeanFusion(classes=3))
-    told = with_dtype(model, "bfloat16")
-    assert told.encoder.towers["photometry"] == Informer(**SIZES, dtype="bfloat16")
+    told = with_settings(model, dtype="bfloat16", attention="fused")
+    assert told.encoder.towers["photometry"] == Informer(
+        **SIZES, dtype="bfloat16", attention="fused"
+    )
     assert told.encoder.towers["metadata"] == towers["metadata"]
     assert told.head == model.head and hash(told) != hash(model)
-    assert with_dtype(told, "float32") == model
+    assert with_settings(told, dtype="float32", attention="einsum") == model
+
+
+@pytest.mark.parametrize("kind", [*ASTROMER, Informer], ids=lambda k: k.__name__)
+def test_fused_attention_gives_the_same_vectors(kind):
+    params, plain, _ = vectors_of(kind, "float32")
+    fused = kind(**SIZES, attention="fused").apply(params, *inputs_of(kind))
+    if kind in ASTROMER:
+        fused = fused["embedding"][np.nonzero(inputs_of(kind)[0]["photometry"]["mask"])]
+    np.testing.assert_allclose(fused, plain, atol=2e-5)
 
 
 def test_training_in_bfloat16_is_near_that_in_float32(tmp_path):

@@ -37,6 +37,29 @@ def test_masked_attention_is_the_formula(qkv, mask):
     np.testing.assert_allclose(ours, weights @ v, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", ["keys", "official", "kernel"])
+def test_fused_attention_is_the_same(qkv, mask, bias):
+    """Values and gradients, also of the bias; "cudnn" is the same call for another device."""
+    times = jnp.cumsum(jnp.ones((B, T)), 1)
+    scale = jnp.linspace(-1.0, 1.0, H)
+    biases = {
+        "keys": lambda s: key_bias(mask) + 0 * s[None, :, None, None],
+        "official": lambda s: official_bias(mask, ~mask) + 0 * s[None, :, None, None],
+        "kernel": lambda s: kernel_bias(times, s) + key_bias(mask),
+    }
+
+    def total(qkv, scale, kind):
+        mixed = masked_attention(*qkv, biases[bias](scale), kind)
+        return jnp.sin(mixed * jnp.arange(1, K + 1)).sum(), mixed
+
+    slopes = jax.value_and_grad(total, (0, 1), has_aux=True)
+    (_, plain), ours = slopes(qkv, scale, "einsum")
+    (_, fused), theirs = slopes(qkv, scale, "fused")
+    np.testing.assert_allclose(fused, plain, atol=2e-6)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(other, one, atol=5e-6)
+
+
 def test_masked_keys_weigh_exactly_nothing(qkv, mask):
     weights = np.asarray(attention_weights(qkv[0], qkv[1], key_bias(mask)))
     np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-6)
