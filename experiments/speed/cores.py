@@ -1,11 +1,12 @@
-"""Measure training steps with a process on each core, and with one process on one core.
+"""Measure training and encoding with a process on each core, and with one process on one core.
 
     python experiments/speed/cores.py [--cases=astromer:64] [--rounds=3] [--repeats=8]
 
 Each way in turn, in fresh processes; cases that the JSON has are replaced, others stay.
 The processes train together, as `--config.mode=sharded --config.multihost=local/N` does: each
-step is that of the global batch.  The roof is the sum of the matrix products that all of them
-compute at the same time, once before each step.  For CPUs.
+step is that of the global batch; to encode, each takes its part of the curves, as
+`configs/embed.py` with `--config.shard=i/N` does.  The roof is the sum of the matrix products
+that all of them compute at the same time, once before each call.  For CPUs.
 """
 
 import json
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,22 +31,24 @@ from ml_collections import ConfigDict
 from astro_jax.data.multimodal_batches import OBJECTS
 from astro_jax.data.pipeline import WINDOWS
 from astro_jax.data.simulate import simulate_survey
+from astro_jax.infer import encode
 from astro_jax.main import keep_memory
 from astro_jax.multihost import join, own_cores, start_others
 from astro_jax.multimodal_source import load_parts, rows_facts
 from astro_jax.multimodal_task import object_task, resolve_pieces, resolve_steps
 from astro_jax.supervised import resolve_config
 from astro_jax.train import System, assemble
+from astro_jax.weights import Run
 from astro_jax.workdir import read_json, write_text
 
 HERE = Path(__file__).parent
-CASES = ["astromer:64", "astrom3:32", "tower:32", "tower:256"]
+CASES = ["astromer:64", "encode:512", "astrom3:32", "tower:32", "tower:256"]
 ALONE = ("tower",)  # a classifier: no job of several processes
 flags.DEFINE_list("cases", CASES, "what is measured: NAME:ROWS")
 flags.DEFINE_integer("rounds", 3, "how often all ways of a case are measured, in turn")
 flags.DEFINE_string("case", "", "measure this one alone: NAME:ROWS:PROCESSES")
 flags.DEFINE_string("config.multihost", "", "which of the processes this is; set by the first")
-flags.DEFINE_integer("repeats", 8, "steps of each case")
+flags.DEFINE_integer("repeats", 8, "calls of each case")
 flags.DEFINE_bool("tiny", False, "batches of 8 objects and small networks, to see that it runs")
 flags.DEFINE_string("output", str(HERE / "cores.json"), "JSON with all figures")
 FLAGS = flags.FLAGS
@@ -92,13 +96,34 @@ def plain_tower(params: Any, batch: Any, index: Any) -> Any:
     return plain.informer(params["encoder"], batch["photometry"], index, None, 0.0)
 
 
-def measured(name: str, rows: int, processes: int) -> dict[str, Any]:
-    """Time steps beside matrix products, in all processes at once; return rates and share."""
+def training(name: str, rows: int, processes: int) -> tuple[Callable, float]:
+    """Return a function that takes a step of all processes, and the FLOPs of it, an object."""
     system, flops = built(name, rows, "sharded" if processes > 1 else "jit")
     batch = system.steps.place_batch(system.batches(0))
-    state, metrics = system.steps.train(system.steps.place_state(system.fresh), batch, system.key)
+    held = [system.steps.place_state(system.fresh)]
+
+    def step() -> Any:
+        held[0], metrics = system.steps.train(held[0], batch, system.key)
+        return metrics
+
+    return step, 3 * flops
+
+
+def encoding(_: str, rows: int, processes: int) -> tuple[Callable, float]:
+    """Return a function that encodes this process's part of the curves, and the FLOPs of each."""
+    system, flops = built("astromer", 8, "jit")
+    config = systems.config_of("pretrain_macho:paper", **(NARROW if FLAGS.tiny else {}))
+    run = Run(config, system.model, system.fresh.params, 0)
+    curves = systems.full_curves(simulate_survey(200, 0), config.window, rows // processes)
+    return lambda: encode(run, curves), flops
+
+
+def measured(name: str, rows: int, processes: int) -> dict[str, Any]:
+    """Time steps beside matrix products, in all processes at once; return rates and share."""
+    make = encoding if name == "encode" else training
+    work, flops = make(name, rows, processes)
     matmul, seconds = roofs()["matmul"], []
-    jax.block_until_ready((matmul(), metrics))
+    jax.block_until_ready((matmul(), work()))
     for _ in range(FLAGS.repeats):
         meet(processes)
         start = time.perf_counter()
@@ -106,17 +131,17 @@ def measured(name: str, rows: int, processes: int) -> dict[str, Any]:
         middle = time.perf_counter()
         meet(processes)
         begin, cpu = time.perf_counter(), time.process_time()
-        state, metrics = system.steps.train(state, batch, system.key)
-        jax.block_until_ready(metrics)
+        jax.block_until_ready(work())
+        meet(processes if name == "encode" else 1)  # who trains has met in the exchange
         seconds.append((middle - start, time.perf_counter() - begin, time.process_time() - cpu))
     roof, wall, cpu = np.array(seconds).T
     peak = processes * work_of_roofs()["matmul"] / roof
     return {
         "rate": float(np.median(rows / wall)),
         "per_cpu_second": float(np.median(rows / processes / cpu)),
-        "roof": float(np.median(3 * flops * rows / wall / peak)),
+        "roof": float(np.median(flops * rows / wall / peak)),
         "roof_gflops": float(np.median(peak)) / 1e9,
-        "forward_mflops": flops / 1e6,
+        "mflops": flops / 1e6,
     }
 
 
