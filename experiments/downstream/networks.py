@@ -91,9 +91,8 @@ def tables() -> None:
         line = points.setdefault(survey, {}).setdefault(weights, {})
         line.setdefault(budget or 2000, []).append(record["rmse"]["after"])
         line.setdefault(10, []).append(record["rmse"]["before"])
-    plot_lines(
-        "tables", points, "labels a class (10: not fine-tuned, 2000: all)", "test RMSE (mag)"
-    )
+    words = {10: "none", 2000: "all"}
+    plot_lines("tables", points, "fine-tuned on, curves a class", "test RMSE (mag)", words)
 
 
 def head_cell(survey: str, weights: str, scenario: str, head: str, budget: int, fold: int) -> dict:

@@ -44,8 +44,10 @@ def value_of(record: dict, keys: tuple[str, ...]) -> float:
     return record
 
 
-def plot_lines(name: str, panels: dict[str, dict], xlabel: str, ylabel: str) -> None:
-    """Draw {panel: {line: {x: [values]}}} with intervals over folds."""
+def plot_lines(
+    name: str, panels: dict[str, dict], xlabel: str, ylabel: str, words: dict | None = None
+) -> None:
+    """Draw {panel: {line: {x: [values]}}} with intervals over folds; `words` stand for some x."""
     figure, axes = grid_figure(1, max(len(panels), 1), 2.6)
     for axis, (title, lines) in zip(axes[0], panels.items(), strict=False):
         for line, points in lines.items():
@@ -53,6 +55,9 @@ def plot_lines(name: str, panels: dict[str, dict], xlabel: str, ylabel: str) -> 
             means, halves = zip(*(interval(points[k]) for k in x), strict=True)
             axis.errorbar(x, means, halves, marker="o", ms=4, capsize=2, label=line)
         axis.set(xscale="log", xlabel=xlabel, title=title)
+        ticks = sorted({x for points in lines.values() for x in points})
+        axis.set_xticks(ticks, [(words or {}).get(x, str(x)) for x in ticks])
+        axis.minorticks_off()
         axis.legend(fontsize=7)
     axes[0, 0].set_ylabel(ylabel)
     save_figure(figure, HERE / f"{name}.png")
