@@ -79,6 +79,7 @@ def data(official: bool) -> ConfigDict:
             "wavelengths": WAVELENGTHS,  # Angstrom: first, end, step
             "any_spectrum": False,  # draw one of several spectra at each step
             "classes": (),  # names by number, where a file has none
+            "top": 0,  # the commonest classes, others are left out; 0: all. The paper has 10
             "required": ("photometry", "spectrum", "metadata"),  # others are left out
             "workers": 0,
             "simulate": {"stars": 2000, "spectra": 1.0, "bands": ("V",)},

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax.data.multimodal import Objects, Spectra
+from astro_jax.data.multimodal import Features, Objects, Spectra
 from astro_jax.data.multimodal_rules import standardised
 from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.source import announce
@@ -133,8 +133,13 @@ def outliers(
     points: np.ndarray,
     mixed: np.ndarray,
 ) -> pa.Table:
-    """Return for each object how far it is from its class, in how many modalities an outlier."""
+    """Return for each object how far it is from its class, in how many modalities an outlier.
+
+    Outliers in the most modalities first, then the farthest in any of them.
+    """
     columns: dict[str, Any] = {"id": objects.columns["id"]}
+    if classes:
+        columns["label"] = [classes[c] if c >= 0 else None for c in codes]
     far = {}
     for name in sorted(vectors):
         distance, far[name] = centroid_outliers(vectors[name], codes, len(classes))
@@ -146,7 +151,9 @@ def outliers(
         alone[members] = one_cluster(points[members]).label < 0
     columns["off_its_cluster"] = alone
     columns["in_no_region"] = dense_regions(mixed).label < 0
-    return pa.table(columns)
+    distances = np.nan_to_num([columns[f"distance_{name}"] for name in vectors], nan=-1.0)
+    order = np.lexsort((-distances.max(0), -columns["agreed"]))
+    return pa.table(columns).take(pa.array(order))
 
 
 def map_table(parts: tuple[Objects, ...], maps: list[np.ndarray]) -> pa.Table:
@@ -195,7 +202,20 @@ def clusters(
         known = np.where(parallax > 0, parallax, np.nan)
         columns["bp_rp"] = few["bp_rp"]
         columns["absolute_g"] = few["phot_g_mean_mag"].to_numpy() - 10 + 5 * np.log10(known)
+    elif "metadata" in objects.parts:
+        columns |= standard_colours(objects.parts["metadata"], kept)
     return pa.table(columns)
+
+
+def standard_colours(part: Features, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return BP - RP and absolute G as the network has them, in standard units, where known.
+
+    For data whose catalogue columns are not at hand, such as the published layout.
+    """
+    names = {"bp_rp_standardised": "bp_rp", "absolute_g_standardised": "phot_g_mean_mag"}
+    if not set(names.values()) <= set(part.channels):
+        return {}
+    return {key: part.column(name)[rows] for key, name in names.items()}
 
 
 def mean_spectra(objects: Objects, found: pa.Table) -> pa.Table:

@@ -26,13 +26,23 @@ def write_page(
     objects: Objects = shown["objects"]
     place = {name: k for k, name in enumerate(objects.columns["id"].to_pylist())}
     sections: list[tuple[str, str]] = [("Map", hover_map(shown))]
-    for pair in _pairs(tables["search"])[:12]:
+    for pair in _pairs(tables["search"], "from", "to"):
         rows = _searches(tables["search"], pair, place)
         name = f"Search: {pair[0]} finds {pair[1]}"
-        sections.append((name, picture(figure_png(hit_figure(objects, rows, pair)), name)))
+        sections.append((name, picture(figure_png(hit_figure(objects, rows)), name)))
+    for pair in _pairs(tables["contrast"], "near", "far"):
+        rows = _contrasts(tables["contrast"], pair, place)
+        name = f"Contrast: alike in {pair[0]}, least alike in {pair[1]}"
+        sections.append((name, picture(figure_png(hit_figure(objects, rows)), name)))
+    odd = [row for row in tables["outliers"].slice(0, ROWS).to_pylist() if row["agreed"]]
+    if odd:
+        texts = [f"{r['id']}: {r.get('label')}, outlier in {r['agreed']} modalities" for r in odd]
+        image = figure_png(objects_figure(objects, [place[r["id"]] for r in odd], texts))
+        sections.append(("Outliers in their class", picture(image, "outliers")))
     if "doubtful" in tables and tables["doubtful"].num_rows:
         rows = tables["doubtful"].slice(0, ROWS).to_pylist()
-        image = figure_png(doubtful_figure(objects, rows, place))
+        texts = [f"{r['id']}: {r['label']}, rather {r['suggested']}" for r in rows]
+        image = figure_png(objects_figure(objects, [place[r["id"]] for r in rows], texts))
         sections.append(("Doubtful labels", picture(image, "doubtful labels")))
     if tables.get("mean_spectra"):
         image = figure_png(cluster_figure(tables))
@@ -42,29 +52,45 @@ def write_page(
     report_html.write_page(path, f"Space of {title}", sections, data_words(config))
 
 
-def _pairs(table: pa.Table) -> list[tuple[str, str]]:
-    found = zip(table["from"].to_pylist(), table["to"].to_pylist(), strict=True)
-    return list(dict.fromkeys(found))
+def _pairs(table: pa.Table, *names: str) -> list[tuple[str, str]]:
+    if not table.num_rows:
+        return []
+    return list(dict.fromkeys(zip(*(table[name].to_pylist() for name in names), strict=True)))
 
 
 def _searches(table: pa.Table, pair: tuple[str, str], place: dict[str, int]) -> list[list]:
-    """Return for a few queries [(row, title), ...]: the query first, then its hits."""
+    """Return for a few queries [(modality, row, title), ...]: the query first, then its hits."""
     rows = [r for r in table.to_pylist() if (r["from"], r["to"]) == pair and r["rank"] <= HITS]
     found: dict[str, list] = {}
     for row in rows:
-        start = [(place[row["query"]], f"{row['query']}")]
+        start = [(pair[0], place[row["query"]], f"{row['query']}")]
         found.setdefault(row["query"], start).append(
-            (place[row["hit"]], f"{row['hit']}, cosine {row['cosine']:.3f}")
+            (pair[1], place[row["hit"]], f"{row['hit']}, cosine {row['cosine']:.3f}")
         )
     return list(found.values())[:ROWS]
 
 
-def hit_figure(objects: Objects, rows: list[list], pair: tuple[str, str]) -> Any:
-    """Draw queries in their modality and hits in theirs, a row a query."""
+def _contrasts(table: pa.Table, pair: tuple[str, str], place: dict[str, int]) -> list[list]:
+    """Return for a few queries [(modality, row, title), ...]: query and first hit in both."""
+    found: dict[str, list] = {}
+    for row in table.to_pylist():
+        if (row["near"], row["far"]) == pair and row["query"] not in found:
+            query, hit = place[row["query"]], place[row["hit"]]
+            found[row["query"]] = [
+                (pair[0], query, f"{row['query']}, {pair[0]}"),
+                (pair[1], query, f"{row['query']}, {pair[1]}"),
+                (pair[0], hit, f"{row['hit']}, cosine {row['cosine_near']:.3f}"),
+                (pair[1], hit, f"{row['hit']}, cosine {row['cosine_far']:.3f}"),
+            ]
+    return list(found.values())[:ROWS]
+
+
+def hit_figure(objects: Objects, rows: list[list]) -> Any:
+    """Draw objects in a modality each, a row a query."""
     figure, axes = grid_figure(max(len(rows), 1), HITS + 1)
     for line, row in zip(axes, rows, strict=False):
-        for k, (axis, (number, title)) in enumerate(zip(line, row, strict=False)):
-            draw(axis, objects, pair[0] if k == 0 else pair[1], number)
+        for axis, (modality, number, title) in zip(line, row, strict=False):
+            draw(axis, objects, modality, number)
             axis.set_title(title, fontsize=7)
     return figure
 
@@ -86,14 +112,14 @@ def draw(axis: Any, objects: Objects, modality: str, number: int) -> None:
     axis.tick_params(labelsize=6)
 
 
-def doubtful_figure(objects: Objects, rows: list[dict], place: dict[str, int]) -> Any:
-    """Draw light curve and spectrum of objects whose label is doubtful."""
+def objects_figure(objects: Objects, numbers: list[int], titles: list[str]) -> Any:
+    """Draw light curve and spectrum of objects, a row each."""
     kinds = [n for n, p in objects.parts.items() if isinstance(p, Series | Spectra)]
-    figure, axes = grid_figure(len(rows), len(kinds))
-    for line, row in zip(axes, rows, strict=True):
-        for axis, name in zip(line, kinds, strict=True):
-            draw(axis, objects, name, place[row["id"]])
-            axis.set_title(f"{row['id']}: {row['label']}, rather {row['suggested']}", fontsize=7)
+    figure, axes = grid_figure(len(numbers), max(len(kinds), 1))
+    for line, number, title in zip(axes, numbers, titles, strict=True):
+        for axis, name in zip(line, kinds, strict=False):
+            draw(axis, objects, name, number)
+            axis.set_title(title, fontsize=7)
     return figure
 
 
@@ -102,18 +128,21 @@ def cluster_figure(tables: dict[str, pa.Table]) -> Any:
     members = tables["sub_clusters"].to_pylist()
     means = tables["mean_spectra"].to_pylist()
     names = sorted({row["label"] for row in means})
+    unit = "" if "bp_rp" in tables["sub_clusters"].column_names else "_standardised"
     figure, axes = grid_figure(len(names), 2)
     for (left, right), name in zip(axes, names, strict=True):
         for cluster in sorted({row["cluster"] for row in means}):
             own = [r for r in members if (r["label"], r["cluster"]) == (name, cluster)]
-            places = [(r.get("bp_rp", np.nan), r.get("absolute_g", np.nan)) for r in own]
+            places = [
+                (r.get(f"bp_rp{unit}", np.nan), r.get(f"absolute_g{unit}", np.nan)) for r in own
+            ]
             left.plot(*np.array(places, float).reshape(-1, 2).T, ".", ms=3)
             for row in means:
                 if (row["label"], row["cluster"]) == (name, cluster):
                     text = f"{cluster}: {row['objects']} spectra"
                     right.plot(row["wavelength"], row["flux"], lw=0.6, label=text)
         left.invert_yaxis()
-        left.set_title(f"{name}: absolute G by BP - RP", fontsize=7)
+        left.set_title(f"{name}: absolute G by BP - RP{unit.replace('_', ', ')}", fontsize=7)
         right.set_title(f"{name}: mean spectra", fontsize=7)
         right.legend(fontsize=5)
         for axis in (left, right):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from astro_jax.data.labels import as_label, label_texts
 from astro_jax.data.ledger import Ledger, opening
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_parts import assemble, read_catalogue
@@ -36,7 +37,9 @@ def simulates(data: ConfigDict) -> bool:
 
 
 def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectParts:
-    """Read or simulate the objects of `config.data`, split, require modalities, standardise.
+    """Read or simulate the objects of `config.data`, split, choose, standardise.
+
+    Chosen are those with the required modalities, of the commonest classes.
 
     told: statistics of a run that this one goes on from, instead of those of the training part
     Published files come split and standardised; a file or folder that is not split is split by id
@@ -44,6 +47,7 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
     """
     splits, ledger, ready = read_splits(config)
     splits, ledger = require(splits, ledger, tuple(config.data.required))
+    splits, ledger = commonest(splits, ledger, config.data.top)
     for name in ("train", "valid"):
         if not len(splits[name]):
             raise UserError(f"no object to {name}: of {ledger.read.objects} read, none is left")
@@ -130,6 +134,33 @@ def require(
             ledger = ledger.filter(int(lacking.sum()), points, f"no {name} (config.data.required)")
             keep &= ~lacking
         kept[part] = objects.take(keep)
+    return kept, ledger
+
+
+def commonest(
+    splits: dict[str, Objects], ledger: Ledger, top: int
+) -> tuple[dict[str, Objects], Ledger]:
+    """Leave out objects of other classes than the `top` commonest; 0: keep all.
+
+    Objects without a label stay: they teach without one.
+    """
+    if not top:
+        return splits, ledger
+    label_texts(splits["train"], "label")  # or say that there are none
+    labels = {
+        part: np.array([as_label(v) or "" for v in objects.columns["label"].to_pylist()], str)
+        for part, objects in splits.items()
+    }
+    names, counts = np.unique(np.concatenate([*labels.values()]), return_counts=True)
+    order = np.lexsort((names, -counts))
+    chosen = [name for name in names[order] if name][:top]
+    kept = dict(splits)
+    for part, own in labels.items():
+        other = ~np.isin(own, ["", *chosen])
+        points = points_of(splits[part].take(other))
+        reason = f"class not among the {top} commonest (config.data.top)"
+        ledger = ledger.filter(int(other.sum()), points, reason)
+        kept[part] = splits[part].take(~other)
     return kept, ledger
 
 

@@ -110,7 +110,14 @@ def class_codes(train: Objects, *others: Objects) -> tuple[list[str], list[np.nd
 
 def few(objects: Objects, config: ConfigDict) -> Objects:
     """Return the sub-set `config.subset` of objects with class numbers."""
-    bright = objects.columns["mean_vmag"].to_numpy() if config.brightest else None
+    bright = None
+    if config.brightest:
+        if "mean_vmag" not in objects.columns.column_names:
+            raise UserError(
+                "config.brightest needs a column 'mean_vmag', the apparent magnitude, which a "
+                "catalogue can have and the published layout has not"
+            )
+        bright = objects.columns["mean_vmag"].to_numpy()
     labels = objects.arrays["label"]
     return subset(objects, labels, config.subset, config.seed, bright)
 

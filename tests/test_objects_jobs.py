@@ -147,7 +147,7 @@ def test_channels_of_another_kind_are_refused(space):
 
 def config(**changes):
     paths = dict.fromkeys(("path", "curves", "spectra", "catalogue", "band"), "")
-    names = {"rules": "full", "wavelengths": COARSE, "required": (), "classes": ()}
+    names = {"rules": "full", "wavelengths": COARSE, "required": (), "classes": (), "top": 0}
     simulate = {"stars": 80, "spectra": 0.3, "bands": ("V",)}
     data = {**paths, **names, "label": "label", "simulate": simulate, **changes}
     return ConfigDict({"seed": 0, "data": data})
@@ -161,6 +161,16 @@ def test_required_modalities_are_accounted_for():
     assert all(part.present["spectrum"].all() for part in parts[:3])
     with pytest.raises(UserError, match="no modality 'spectra'"):
         load_parts(config(required=("spectra",)))
+
+
+def test_the_commonest_classes_are_kept_and_the_others_accounted_for():
+    parts = load_parts(config(top=2))
+    labels = [t for part in parts[:3] for t in part.columns["label"].to_pylist()]
+    every = [t for part in load_parts(config())[:3] for t in part.columns["label"].to_pylist()]
+    counts = sorted((-every.count(name), name) for name in set(every))
+    assert set(labels) == {name for _, name in counts[:2]}
+    assert len(labels) == -sum(count for count, _ in counts[:2]) == parts.ledger.kept.objects
+    assert parts.ledger.filtered.objects == 80 - len(labels)
 
 
 def test_statistics_come_from_the_training_part_or_are_given():
@@ -369,7 +379,13 @@ def test_a_space_is_explored(space, tmp_path):
         shares[row["unseen"]] = shares.get(row["unseen"], 0.0) + row["share"]
     np.testing.assert_allclose(list(shares.values()), 1.0)
     page = (tmp_path / "report.html").read_text()
-    assert "cosine" in page and page.count("data:image/png;base64") >= 10
+    assert page.count("Search: ") >= 9 and page.count("Contrast: alike") >= 6
+    assert "cosine" in page and page.count("data:image/png;base64") >= 16
+    agreed = tables["outliers"]["agreed"].to_pylist()
+    assert (
+        agreed == sorted(agreed, reverse=True)
+        and len(set(tables["outliers"]["id"].to_pylist())) == 48
+    )
     assert "://" not in page  # it needs nothing from elsewhere
 
 

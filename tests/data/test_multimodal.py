@@ -1,11 +1,10 @@
 """Objects in several modalities: records, rules, batches, splits, and the published layout."""
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_objects import CLASSES, published_table
 
 from astro_jax.data.multimodal import Features, Objects, Series, Spectra, hide
 from astro_jax.data.multimodal_batches import ObjectBatches, object_batches
@@ -360,27 +359,6 @@ def test_sub_sets_by_name():
 
 
 # The published layout; not tried on an original file
-
-
-CLASSES = ["DSCT", "EA", "EB"]
-
-
-def published_table(count=5, seed=0, ids=True):
-    rng = np.random.default_rng(seed)
-    photometry = [rng.standard_normal((n, 9)).tolist() for n in rng.integers(3, 30, count)]
-    spectra = rng.standard_normal((count, 3, 2575)).tolist()
-    metadata = rng.standard_normal((count, 34)).tolist()
-    nested = pa.list_(pa.list_(pa.float32()))
-    columns = {
-        "photometry": pa.array(photometry, nested),
-        "spectra": pa.array(spectra, nested),
-        "metadata": pa.array(metadata, pa.list_(pa.float32())),
-        "label": pa.array(np.arange(count) % 3, pa.int64()),
-    }
-    columns |= {"id": pa.array([f"s{k}" for k in range(count)])} if ids else {}
-    feature = {"names": CLASSES, "_type": "ClassLabel"}
-    told = {"info": {"features": {"label": feature}}}
-    return pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(told)})
 
 
 def test_the_published_layout(tmp_path):

@@ -1,0 +1,84 @@
+"""The configs of AstroM3 on a folder in the published layout, unchanged."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from tiny import ROOT
+from tiny_objects import CLASSES, published_table, words
+
+from astro_jax.main import main
+
+pytestmark = pytest.mark.usefixtures("hastily")
+
+
+def job(name, *more):
+    """Run a config on small sizes; what is of the simulation is left out."""
+    stem, colon, variant = name.partition(":")
+    own = [word for word in words(name) if "simulate" not in word and "wavelengths" not in word]
+    return main(["main", f"--config={ROOT}/configs/{stem}.py{colon}{variant}", *own, *more])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder of three parts; ids differ between them."""
+    place = tmp_path_factory.mktemp("published") / "full_42"
+    place.mkdir()
+    for k, (name, count) in enumerate((("train", 36), ("validation", 12), ("test", 12))):
+        table = published_table(count, seed=k)
+        ids = [f"{name}-{n}" for n in range(count)]
+        table = table.set_column(table.column_names.index("id"), "id", [ids])
+        pq.write_table(table, place / f"{name}-00000-of-00001.parquet")
+    return place
+
+
+@pytest.fixture(scope="module")
+def space(folder, hastily):
+    workdir = folder.parent / "clip"
+    assert job("pretrain_astrom3", f"--config.data.path={folder}", f"--workdir={workdir}") == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, space, hastily):
+    workdir = folder.parent / "all"
+    line = [f"--config.init={space}", f"--config.data.path={folder}", f"--workdir={workdir}"]
+    assert job("classify_astrom3:all_sub50_clip", *line) == 0
+    return workdir
+
+
+def test_a_classifier_is_trained_on_half_of_the_labels(classifier):
+    summary = json.loads((classifier / "summary.json").read_text())
+    assert summary["classes"] == CLASSES
+
+
+def test_the_space_is_explored(folder, space, tmp_path):
+    line = [f"--config.init={space}", f"--config.data.path={folder}", f"--workdir={tmp_path}"]
+    assert job("explore", *line) == 0
+    table = pq.read_table(tmp_path / "sub_clusters.parquet")
+    assert table["bp_rp_standardised"].null_count == 0
+    assert {"DSCT"} <= set(table["label"].to_pylist())
+
+
+def test_every_object_gets_a_prediction(folder, classifier, tmp_path):
+    output = tmp_path / "pred.parquet"
+    data = folder / "test-00000-of-00001.parquet"
+    line = [f"--config.init={classifier}", f"--config.data.path={data}"]
+    words = ["main", f"--config={ROOT}/configs/predict.py", *line, f"--config.output={output}"]
+    assert main(words) == 0
+    table = pq.read_table(output)
+    assert table["id"].to_pylist() == [f"test-{n}" for n in range(12)]
+    assert {f"prob_{name}" for name in CLASSES} <= set(table.column_names)
+
+
+def test_brightness_is_not_in_the_layout(folder, tmp_path, capsys):
+    line = [f"--config.data.path={folder}", "--config.brightest=True", f"--workdir={tmp_path}"]
+    assert job("classify_astrom3:meta_sub50", *line) == 1
+    assert "mean_vmag" in capsys.readouterr().err
+
+
+def test_the_commonest_classes_alone(folder, tmp_path):
+    line = [f"--config.data.path={folder}", "--config.data.top=2", f"--workdir={tmp_path}"]
+    assert job("classify_astrom3:meta", *line) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["classes"] == CLASSES[:2]
