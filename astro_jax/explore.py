@@ -28,7 +28,7 @@ from astro_jax.evals.space import (
     umap_maps,
 )
 from astro_jax.explore_report import write_page
-from astro_jax.multimodal_infer import encode_all, space_of
+from astro_jax.multimodal_infer import encode_all, modality_importance, space_of
 from astro_jax.multimodal_source import load_parts, simulates
 from astro_jax.multimodal_task import class_codes
 from astro_jax.report_run import REPORT
@@ -82,6 +82,8 @@ def explore(
         tables["doubtful"] = doubtful(train, mixed[0], codes[0], classes)
         tables["sub_clusters"] = clusters(train, mixed[0], codes[0], classes)
         tables["mean_spectra"] = mean_spectra(train, tables["sub_clusters"])
+    if classes and "classes" in trained.config and len(trained.config.modalities) > 1:
+        tables["importance"] = modality_importance(trained, test)
     if simulates(config.data) and classes:
         means = centroids(mixed[0], codes[0], len(classes))
         tables["unseen"] = unseen(trained, means, classes, config)

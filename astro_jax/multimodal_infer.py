@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
+from astro_jax.data.labels import as_label, codes_of
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_batches import object_batches
 from astro_jax.errors import UserError, suggest
@@ -162,3 +163,35 @@ def predict_objects(
     best = np.nan_to_num(probabilities, nan=-1.0).argmax(1)
     names = [classes[k] if s else None for k, s in zip(best, some, strict=True)]
     return ObjectPredictions(objects.columns["id"].to_pylist(), names, probabilities, classes, used)
+
+
+def modality_importance(run: Run, objects: Objects) -> pa.Table:
+    """Return by class how the recall of a classifier falls when a modality is withheld.
+
+    One row a class of the run: `objects` that are counted (labelled, with every modality of the
+    run), their `recall` by all modalities, and `lost_without_<modality>`: that recall less the one
+    by the others. Null where a class has no object.
+    """
+    names, classes = list(run.config.modalities), list(run.config.classes)
+    if len(names) < 2 or "modality" in run.config.model:
+        raise UserError("the importance of modalities needs a classifier of several of them")
+    complete = np.all([objects.present[name] for name in names], axis=0)
+    codes = codes_of([as_label(text) for text in objects.columns["label"].to_pylist()], classes)
+    kept = np.flatnonzero(complete & (codes >= 0))
+    if not len(kept):
+        raise UserError("no labelled object has all modalities: their importance cannot be told")
+    few, codes = objects.take(kept), codes[kept]
+
+    def recalls(part: Objects) -> np.ndarray:
+        right = class_probabilities(run, part)[0].argmax(1) == codes
+        counts = np.bincount(codes, minlength=len(classes))
+        with np.errstate(invalid="ignore"):
+            return np.bincount(codes, right, len(classes)) / counts
+
+    whole = recalls(few)
+    columns = {"class": classes, "objects": np.bincount(codes, minlength=len(classes))}
+    columns["recall"] = pa.array(whole, from_pandas=True)
+    for name in names:
+        lost = whole - recalls(few.without(name))
+        columns[f"lost_without_{name}"] = pa.array(lost, from_pandas=True)
+    return pa.table(columns)

@@ -60,6 +60,20 @@ def test_the_space_is_explored(folder, space, tmp_path):
     assert {"DSCT"} <= set(table["label"].to_pylist())
 
 
+def test_a_classifier_tells_the_importance_of_modalities(folder, classifier, tmp_path):
+    line = [f"--config.init={classifier}", f"--config.data.path={folder}", f"--workdir={tmp_path}"]
+    assert job("explore", *line) == 0
+    table = pq.read_table(tmp_path / "importance.parquet").to_pandas()
+    assert list(table["class"]) == CLASSES and table["objects"].sum() == 12
+    summary = json.loads((classifier / "summary.json").read_text())
+    for row in table.to_dict("records"):
+        whole = summary["model"]["classes"][row["class"]]["recall"]
+        rest = summary["metadata + photometry"]["classes"][row["class"]]["recall"]
+        assert row["recall"] == pytest.approx(whole)
+        assert row["lost_without_spectrum"] == pytest.approx(whole - rest)
+    assert "lost_without_spectrum" in (tmp_path / "report.html").read_text()
+
+
 def test_every_object_gets_a_prediction(folder, classifier, tmp_path):
     output = tmp_path / "pred.parquet"
     data = folder / "test-00000-of-00001.parquet"
