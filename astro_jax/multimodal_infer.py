@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from astro_jax.data.labels import as_label, codes_of
+from astro_jax.data.ledger import Ledger
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_batches import object_batches
 from astro_jax.errors import UserError, suggest
@@ -46,10 +47,11 @@ def as_objects(run: Run, table: ObjectsLike) -> Objects:
     if isinstance(table, pa.Table):
         told = (run.config.get("classes", ()), tuple(rows.wavelengths))
         table, ledger = read_table(table, Path("the table"), *told)
-        for row in ledger.rows:
-            logging.warning("%s is left out: %s", row.object, row.reason)
+        report(ledger)
     elif not isinstance(table, Objects):
-        parts, _ = read_published(table, run.config.get("classes", ()), tuple(rows.wavelengths))
+        told = (run.config.get("classes", ()), tuple(rows.wavelengths))
+        parts, ledger = read_published(table, *told)
+        report(ledger)
         if len(parts) != 1:
             raise UserError(f"{table} holds the parts {', '.join(sorted(parts))}: name one file")
         (table,) = parts.values()
@@ -62,6 +64,12 @@ def as_objects(run: Run, table: ObjectsLike) -> Objects:
     if not set(table.parts) & set(run.config.modalities):
         raise UserError(f"no modality of the run ({', '.join(run.config.modalities)}) is there")
     return table
+
+
+def report(ledger: Ledger) -> None:
+    """Log the objects that could not be read, each with the reason."""
+    for row in ledger.rows:
+        logging.warning("%s is left out: %s", row.object, row.reason)
 
 
 def outputs(run: Run, objects: Objects, batch_size: int | None = None) -> Iterator[tuple]:

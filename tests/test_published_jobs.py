@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tiny import ROOT
 from tiny_objects import CLASSES, published_table, words
 
+import astro_jax
 from astro_jax.main import main
 
 pytestmark = pytest.mark.usefixtures("hastily")
@@ -83,6 +85,18 @@ def test_every_object_gets_a_prediction(folder, classifier, tmp_path):
     table = pq.read_table(output)
     assert table["id"].to_pylist() == [f"test-{n}" for n in range(12)]
     assert {f"prob_{name}" for name in CLASSES} <= set(table.column_names)
+
+
+def test_what_is_missing_is_told_and_the_rest_is_used(folder, classifier, tmp_path, caplog):
+    trained = astro_jax.load(classifier)
+    table = pq.read_table(folder / "test-00000-of-00001.parquet").drop_columns(["spectra"])
+    record = astro_jax.predict(trained, table)
+    assert len(record.id) == 12 and np.isfinite(record.probabilities).all()
+    assert "12 of 12 objects have no spectrum" in caplog.text
+    broken = table.set_column(table.column_names.index("id"), "id", [["twice"] * 12])
+    pq.write_table(broken, tmp_path / "new.parquet")
+    assert astro_jax.predict(trained, tmp_path / "new.parquet").id == ["twice"]
+    assert caplog.text.count("twice is left out: repeated id") == 11
 
 
 def test_brightness_is_not_in_the_layout(folder, tmp_path, capsys):

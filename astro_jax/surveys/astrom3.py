@@ -40,12 +40,12 @@ PHOTOMETRY = (*VARYING, *CONSTANTS["official"])
 
 
 def is_published(path: str | Path) -> bool:
-    """Tell a Parquet file, or a folder of them, with the columns of the published data."""
+    """Tell a Parquet file, or a folder of them, with columns of the published data."""
     try:
         names = pq.read_schema(_files(Path(path))[0]).names
     except (OSError, pa.ArrowException, UserError, IndexError):
         return False
-    return {"photometry", "spectra", "metadata"} <= set(names)
+    return bool({"photometry", "spectra", "metadata"} & set(names))
 
 
 def _files(path: Path) -> list[Path]:
@@ -57,10 +57,12 @@ def read_published(
 ) -> tuple[dict[str, Objects], Ledger]:
     """Read a file or a folder of the published layout; return the objects by split, the account.
 
+    A modality whose column is missing, or null or empty in a row, is one that the object lacks.
+
     classes: names by class number, where the file has none.  A file alone is split "" unless its
-    name tells.  Rows whose arrays have another shape, or whose light curve is empty, are
+    name tells.  Rows whose arrays have another shape, or that have no modality at all, are
     quarantined, and so are repeated ids; values that are not finite are unknown.
-    Raises UserError where there is nothing to read or a column is missing.
+    Raises UserError where there is nothing to read.
     """
     files = _files(Path(path))
     if not files:
@@ -109,22 +111,20 @@ def read_table(
     table: pa.Table, file: Path, classes: Sequence[str] = (), wavelengths: tuple = WAVELENGTHS
 ) -> tuple[Objects, Ledger]:
     """Return the objects of an Arrow table of the published layout; file: its name in messages."""
-    for name in COLUMNS[:3]:
-        if name not in table.column_names:
-            raise UserError(f"{file} lacks column '{name}'{suggest(name, table.column_names)}")
+    table = _with_all_modalities(table, file)
     _check_types(table, file)
     grid = wavelength_grid(wavelengths)
     points, point_lengths, curve_good = _matrix(table["photometry"], len(PHOTOMETRY))
     pixels, spectrum_rows, spectrum_good = _matrix(table["spectra"], len(grid))
     metadata = table["metadata"].combine_chunks()
-    width_good = list_lengths(metadata) == len(METADATA)
+    told = list_lengths(metadata)
     ids = _ids(table, file)
     reasons = np.full(table.num_rows, "", object)
     rows_good = np.isin(spectrum_rows, (0, len(SPECTRUM_CHANNELS)))
     problems = (
-        (~width_good, f"metadata has not {len(METADATA)} values"),
+        (~np.isin(told, (0, len(METADATA))), f"metadata has not {len(METADATA)} values"),
         (~(spectrum_good & rows_good), f"spectra has not 3 rows of {len(grid)}"),
-        (point_lengths == 0, "empty light curve"),
+        (point_lengths + spectrum_rows + told == 0, "no light curve, spectrum or metadata"),
         (~curve_good, f"photometry has not {len(PHOTOMETRY)} columns"),
         (_repeated(ids), "repeated id"),
         (np.array([name is None for name in ids], bool), "no id"),
@@ -140,13 +140,25 @@ def read_table(
     parts = {
         "photometry": _series(points, point_lengths, good),
         "spectrum": _spectra(pixels, spectrum_rows, good, grid),
-        "metadata": _features(metadata, good),
+        "metadata": _features(metadata, told, good),
     }
     columns = {"id": pa.array(ids[good])}
     if "label" in table.column_names:
         names = list(classes) or _class_names(table)
         columns["label"] = _labels(table["label"], names, file).filter(pa.array(good))
     return Objects(pa.table(columns), parts), ledger
+
+
+def _with_all_modalities(table: pa.Table, file: Path) -> pa.Table:
+    """Return the table with nulls for each modality that it lacks; one must be there."""
+    lacking = [name for name in COLUMNS[:3] if name not in table.column_names]
+    if len(lacking) == 3:
+        close = next((hint for n in lacking if (hint := suggest(n, table.column_names))), "")
+        raise UserError(f"{file} has no column {', '.join(lacking)}: one is needed{close}")
+    for name in lacking:
+        kind = pa.list_(pa.float32()) if name == "metadata" else pa.list_(pa.list_(pa.float32()))
+        table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table
 
 
 def _check_types(table: pa.Table, file: Path) -> None:
@@ -222,12 +234,14 @@ def _spectra(pixels: np.ndarray, rows: np.ndarray, good: np.ndarray, grid: np.nd
     return Spectra(SPECTRUM_CHANNELS, grid, clean, mask, offsets)
 
 
-def _features(metadata: pa.Array, good: np.ndarray) -> Features:
-    kept = metadata.filter(pa.array(good))
-    values = kept.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    values = values.reshape(-1, len(METADATA))
-    known = np.isfinite(values)
-    return Features(METADATA, np.where(known, values, np.float32(0)), known)
+def _features(metadata: pa.Array, lengths: np.ndarray, good: np.ndarray) -> Features:
+    there = good & (lengths == len(METADATA))
+    kept = metadata.filter(pa.array(there))
+    told = kept.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    values = np.full((len(good), len(METADATA)), np.nan, np.float32)
+    values[there] = told.reshape(-1, len(METADATA))
+    known = np.isfinite(values[good])
+    return Features(METADATA, np.where(known, values[good], np.float32(0)), known)
 
 
 def _class_names(table: pa.Table) -> list[str]:

@@ -384,7 +384,7 @@ def test_bad_rows_are_quarantined_and_the_account_balances(tmp_path):
     table = published_table(7).to_pydict()
     table["metadata"][0] = table["metadata"][0][:33]
     table["photometry"][1] = [row[:8] for row in table["photometry"][1]]
-    table["photometry"][2] = []
+    table["photometry"][2], table["spectra"][2], table["metadata"][2] = [], None, None
     table["spectra"][3] = table["spectra"][3][:2]
     table["id"][5] = table["id"][4]
     table["metadata"][6][3] = float("nan")
@@ -399,7 +399,7 @@ def test_bad_rows_are_quarantined_and_the_account_balances(tmp_path):
     assert reasons == {
         "s0": "metadata has not 34 values",
         "s1": "photometry has not 9 columns",
-        "s2": "empty light curve",
+        "s2": "no light curve, spectrum or metadata",
         "s3": "spectra has not 3 rows of 2575",
         "s4": "repeated id",
     }
@@ -418,6 +418,21 @@ def test_classes_without_names_must_be_given(tmp_path):
     assert splits[""].columns["id"].to_pylist()[0] == "x-0"
     with pytest.raises(UserError, match="label 2, but there are 2 classes"):
         read_published(path, CLASSES[:2])
-    pq.write_table(table.drop_columns(["spectra"]), path)
-    with pytest.raises(UserError, match="lacks column 'spectra'"):
+    pq.write_table(table.drop_columns(["spectra", "photometry", "metadata"]), path)
+    with pytest.raises(UserError, match="has no column photometry, spectra, metadata"):
         read_published(path)
+
+
+def test_what_a_row_or_a_file_lacks_is_a_modality_less(tmp_path):
+    table = published_table(4).drop_columns(["spectra"]).to_pydict()
+    table["photometry"][1], table["metadata"][2] = [], None
+    kinds = [f for f in published_table(1).schema if f.name != "spectra"]
+    pq.write_table(pa.table(table, schema=pa.schema(kinds)), tmp_path / "new.parquet")
+    splits, ledger = read_published(tmp_path / "new.parquet", CLASSES)
+    objects = splits[""]
+    assert len(objects) == 4 == ledger.kept.objects and is_published(tmp_path / "new.parquet")
+    assert objects.present["photometry"].tolist() == [True, False, True, True]
+    assert objects.present["metadata"].tolist() == [True, True, False, True]
+    assert not objects.present["spectrum"].any()
+    whole = np.array(table["metadata"][3], np.float32)
+    np.testing.assert_array_equal(objects.parts["metadata"].values[3], whole)
