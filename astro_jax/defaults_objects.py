@@ -72,6 +72,8 @@ def data(official: bool) -> ConfigDict:
             "curves": "",  # simulate. Raw parts, joined by id: light curves of any survey,
             "spectra": "",  # FITS or Parquet,
             "catalogue": "",  # Parquet or CSV with the columns of multimodal_rules.METADATA
+            "catalogue_id": "id",  # its column with the id of the source, such as source_id
+            "spectra_link": "",  # its column with the name of the spectrum, where that is another
             "band": "",  # of the light curves, such as V or g
             "label": "label",  # a column of catalogue, light curves or spectra
             "rules": "official" if official else "full",  # see data.multimodal_rules

@@ -16,7 +16,7 @@ from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.source import PATHS
 from astro_jax.errors import UserError, suggest
 from astro_jax.surveys.astrom3 import is_published, read_published
-from astro_jax.surveys.spectra import read_spectra
+from astro_jax.surveys.spectra import linked, read_spectra
 
 PARTS = ("train", "valid", "test")
 
@@ -104,7 +104,12 @@ def from_parts(data: ConfigDict) -> tuple[Objects, Ledger]:
         reasons = tuple(f"{row.file}: {row.reason}" for row in lost.rows[:8])
         notes += (f"{len(lost.rows)} spectra quarantined", *reasons) if lost.rows else ()
     if data.catalogue:
-        catalogue, remarks = read_catalogue(data.catalogue)
+        catalogue, remarks = read_catalogue(data.catalogue, data.catalogue_id)
+        notes += remarks
+    if data.spectra_link:
+        if spectra is None or catalogue is None:
+            raise UserError("config.data.spectra_link needs config.data.spectra and .catalogue")
+        spectra, remarks = linked(spectra, catalogue, data.spectra_link)
         notes += remarks
     objects, ledger = assemble(
         curves, spectra, catalogue, data.rules, tuple(data.wavelengths), data.label, ledger

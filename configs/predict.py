@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     data = defaults.source("ogle", 100)
     more = defaults.transients()
     data.update({"curves": "", "spectra": "", "catalogue": ""})  # of AstroM3, instead of path
+    data.update({"catalogue_id": "id", "spectra_link": ""})  # as in configs/pretrain_astrom3.py
     data.update({name: more[name] for name in ("survey", "zero_point", "snr", "columns")})
     return ConfigDict(
         {

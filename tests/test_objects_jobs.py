@@ -21,6 +21,7 @@ from astro_jax.multimodal_infer import class_probabilities, encode_all, encode_o
 from astro_jax.multimodal_source import load_parts, standardised
 from astro_jax.optim import adam, scale_by_evaluation, warmup_by_epoch, with_scale
 from astro_jax.summary import read_metrics
+from astro_jax.surveys.spectra import read_spectra
 
 pytestmark = pytest.mark.usefixtures("hastily")
 PRETRAIN = f"--config={ROOT}/configs/pretrain_astrom3.py"
@@ -148,6 +149,7 @@ def test_channels_of_another_kind_are_refused(space):
 def config(**changes):
     paths = dict.fromkeys(("path", "curves", "spectra", "catalogue", "band"), "")
     names = {"rules": "full", "wavelengths": COARSE, "required": (), "classes": (), "top": 0}
+    names |= {"catalogue_id": "id", "spectra_link": ""}
     simulate = {"stars": 80, "spectra": 0.3, "bands": ("V",)}
     data = {**paths, **names, "label": "label", "simulate": simulate, **changes}
     return ConfigDict({"seed": 0, "data": data})
@@ -189,6 +191,35 @@ def test_raw_parts_are_read_by_their_paths(tmp_path, shared):
     parts = load_parts(config(spectra=str(path), label="sptype", required=("spectrum",)))
     assert sum(len(part) for part in parts[:3]) == parts.ledger.kept.objects > 100
     assert {"F", "K"} <= set(parts.train.columns["label"].to_pylist())
+
+
+def test_spectra_files_find_their_sources_by_a_column_of_the_catalogue(tmp_path, shared):
+    folder = shared / "data" / "raw_samples" / "lamost_fits"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    names = read_spectra(str(folder))[0].columns["id"].to_pylist()
+    sources = [f"00{k}" for k in range(len(names))]  # text, although of digits
+    rows = [f"{source},{name},1.5" for source, name in zip(sources, names, strict=True)]
+    lines = ["source_id,obsid,bp_rp", *rows[:-1], "zz,no such,1.0"]
+    (tmp_path / "catalogue.csv").write_text("\n".join(lines) + "\n")
+    days = np.arange(40.0)
+    curves = {"id": sources, "time": [days] * 15, "mag": [np.sin(days)] * 15}
+    pq.write_table(pa.table(curves), tmp_path / "curves.parquet")
+    files = {name: str(tmp_path / f"{name}.{end}") for name, end in
+             (("curves", "parquet"), ("catalogue", "csv"))}  # fmt: skip
+    told = {**files, "spectra": str(folder), "catalogue_id": "source_id"}
+    parts = load_parts(config(**told, spectra_link="obsid"))
+    every = {n: p.present[n].sum() for p in parts[:1] for n in p.parts}
+    ids = [i for part in parts[:3] for i in part.columns["id"].to_pylist()]
+    assert sorted(ids) == sorted([*sources, names[-1]])  # whose spectrum no row names
+    assert sum(part.present["spectrum"].sum() for part in parts[:3]) == 15 and every["metadata"]
+    joined = sum((p.present["spectrum"] & p.present["photometry"]).sum() for p in parts[:3])
+    assert joined == 14
+    assert "1 spectra are not named by 'obsid' of the catalogue" in parts.ledger.notes
+    with pytest.raises(UserError, match="has no column 'obs_id' .did you mean 'obsid'"):
+        load_parts(config(**told, spectra_link="obs_id"))
+    with pytest.raises(UserError, match="names none of the spectra"):
+        load_parts(config(**told, spectra_link="bp_rp"))
 
 
 def test_a_path_that_is_no_published_data_is_named(tmp_path):

@@ -137,7 +137,10 @@ def assemble(
         raise UserError("nothing to assemble: give config.data.curves, .spectra or .catalogue")
     own = [] if curves is None else _ids(curves.columns)
     if len(set(own)) < len(own):
-        raise UserError("several rows an id among the light curves: choose one config.data.band")
+        raise UserError(
+            "several rows an id among the light curves: choose one config.data.band, or leave one "
+            "row an id where there is one band"
+        )
     theirs = [] if spectra is None else _ids(spectra.columns)
     ids = list(dict.fromkeys([*own, *theirs]))
     if curves is None and spectra is None:

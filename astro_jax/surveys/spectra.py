@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from astro_jax.data.clean import FileError
+from astro_jax.data.labels import as_label
 from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.read import find_files
 from astro_jax.data.table import is_list, list_lengths, open_parquet
@@ -53,6 +54,35 @@ class RawSpectra(NamedTuple):
         """Return wavelength, flux and inverse variance of spectrum k."""
         part = slice(self.offsets[k], self.offsets[k + 1])
         return self.wavelength[part], self.flux[part], self.ivar[part]
+
+
+def linked(
+    spectra: RawSpectra, catalogue: pa.Table, column: str
+) -> tuple[RawSpectra, tuple[str, ...]]:
+    """Return spectra under the ids of the catalogue rows whose `column` names them, and remarks.
+
+    For spectra that are known by another name than their source, such as LAMOST's obsid or the
+    name of a file.  Those that no row names keep their own.
+    """
+    if column not in catalogue.column_names:
+        known = suggest(column, catalogue.column_names)
+        raise UserError(f"config.data.spectra_link: the catalogue has no column '{column}'{known}")
+    names = [as_label(value) for value in catalogue[column].to_pylist()]
+    place = dict(zip(names, catalogue["id"].to_pylist(), strict=True))
+    own = spectra.columns["id"].to_pylist()
+    found = [place.get(name) for name in own]
+    if not any(found):
+        some = next((name for name in names if name), "nothing")
+        raise UserError(
+            f"config.data.spectra_link: '{column}' of the catalogue, such as {some}, names none of "
+            f"the spectra, such as {own[0]}"
+        )
+    ids = pa.array([a or b for a, b in zip(found, own, strict=True)], pa.string())
+    columns = spectra.columns.set_column(spectra.columns.column_names.index("id"), "id", ids)
+    lost = found.count(None)
+    remarks = (f"{lost} spectra are not named by '{column}' of the catalogue",) if lost else ()
+    parts = spectra.wavelength, spectra.flux, spectra.ivar, spectra.offsets
+    return RawSpectra(*parts, columns), remarks
 
 
 def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
