@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from ml_collections import ConfigDict
 
-from astro_jax.data.multimodal import Features, Objects, Spectra
+from astro_jax.data.labels import label_texts
+from astro_jax.data.multimodal import Features, Objects, Spectra, join
 from astro_jax.data.multimodal_rules import standardised
 from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.source import announce
@@ -32,6 +33,7 @@ from astro_jax.multimodal_infer import encode_all, modality_importance, space_of
 from astro_jax.multimodal_source import load_parts, simulates
 from astro_jax.multimodal_task import class_codes
 from astro_jax.report_run import REPORT
+from astro_jax.surveys.astrom3 import read_published
 from astro_jax.weights import Run, load
 from astro_jax.workdir import locked
 
@@ -84,7 +86,7 @@ def explore(
         tables["mean_spectra"] = mean_spectra(train, tables["sub_clusters"])
     if classes and "classes" in trained.config and len(trained.config.modalities) > 1:
         tables["importance"] = modality_importance(trained, test)
-    if simulates(config.data) and classes:
+    if classes and (config.unseen or simulates(config.data)):
         means = centroids(mixed[0], codes[0], len(classes))
         tables["unseen"] = unseen(trained, means, classes, config)
     shown = {"objects": train, "classes": classes, "codes": codes[0], "map": maps[0]}
@@ -246,14 +248,8 @@ def mean_spectra(objects: Objects, found: pa.Table) -> pa.Table:
 
 
 def unseen(trained: Run, means: np.ndarray, classes: list[str], config: ConfigDict) -> pa.Table:
-    """Return where simulated classes that are never trained on fall, a row a pair of classes."""
-    data = config.data
-    objects = simulate_objects(
-        max(data.simulate.stars // 8, 50), config.seed, data.rules,
-        wavelengths=tuple(data.wavelengths), bands=tuple(data.simulate.bands), unseen=True,
-    )  # fmt: skip
-    objects = standardised(objects, trained.config.statistics.to_dict())
-    labels = objects.columns["true_label"].to_pylist()
+    """Return where classes that are never trained on fall, a row a pair of classes."""
+    objects, labels = unseen_objects(trained, config)
     told = projected(fused(encode_all(trained, objects)), labels, means, classes)
     rows = [
         {"unseen": name, "nearest": near, "share": share}
@@ -261,3 +257,21 @@ def unseen(trained: Run, means: np.ndarray, classes: list[str], config: ConfigDi
         for near, share in shares.items()
     ]
     return pa.Table.from_pylist(rows)
+
+
+def unseen_objects(trained: Run, config: ConfigDict) -> tuple[Objects, list[str]]:
+    """Return objects of other classes and their labels: of `config.unseen`, else simulated."""
+    data = config.data
+    if config.unseen:
+        parts, ledger = read_published(config.unseen, tuple(data.classes), tuple(data.wavelengths))
+        print(ledger.summary(), flush=True)
+        objects = join([parts[name] for name in sorted(parts)])
+        labels = label_texts(objects, "label")
+        kept = np.flatnonzero([label is not None for label in labels])
+        return objects.take(kept), [labels[k] for k in kept]
+    objects = simulate_objects(
+        max(data.simulate.stars // 8, 50), config.seed, data.rules,
+        wavelengths=tuple(data.wavelengths), bands=tuple(data.simulate.bands), unseen=True,
+    )  # fmt: skip
+    objects = standardised(objects, trained.config.statistics.to_dict())
+    return objects, objects.columns["true_label"].to_pylist()

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "job": "astro_jax.explore:run",
             "init": "",  # a run of pretrain_astrom3.py, or a classifier of all modalities, which
             # also tells how much each modality matters to each class
+            "unseen": "",  # objects of other classes, in the published layout: where do they fall?
             "seed": 42,  # of the split, as in the run
             "k": 10,  # hits of a search
             "queries": 20,  # objects of the training part that are searched for

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tiny import ROOT
@@ -56,7 +57,13 @@ def test_a_classifier_is_trained_on_half_of_the_labels(classifier):
 
 def test_the_space_is_explored(folder, space, tmp_path):
     line = [f"--config.init={space}", f"--config.data.path={folder}", f"--workdir={tmp_path}"]
-    assert job("explore", *line) == 0
+    other = pq.read_table(folder / "test-00000-of-00001.parquet")
+    names = pa.array(["RRD", "LSP", None] * 4)
+    other = other.set_column(other.column_names.index("label"), "label", names)
+    pq.write_table(other, folder.parent / "other.parquet")
+    assert job("explore", *line, f"--config.unseen={folder.parent / 'other.parquet'}") == 0
+    shares = pq.read_table(tmp_path / "unseen.parquet").to_pandas().groupby("unseen")["share"]
+    assert dict(shares.sum().round(6)) == {"RRD": 1.0, "LSP": 1.0}
     table = pq.read_table(tmp_path / "sub_clusters.parquet")
     assert table["bp_rp_standardised"].null_count == 0
     assert {"DSCT"} <= set(table["label"].to_pylist())
