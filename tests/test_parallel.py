@@ -103,6 +103,15 @@ def test_modes_agree(whole, on_four_devices, run):
     assert_same(on_four_devices[run], whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 8])
+def test_fewer_and_more_devices_agree(whole, tmp_path, count):
+    found = on_devices(__file__, tmp_path, count)
+    for run in ("sharded-8", "sharded-2", "pmap-2"):
+        assert_same(found[run], whole)
+    assert_same(found["resident"], train_resident("jit"))
+
+
 def test_windows_drawn_on_many_devices_are_those_of_one(on_four_devices):
     whole = train_resident("jit")
     assert whole["valid/loss/total"].shape == (STEPS,)
@@ -123,7 +132,7 @@ def test_micro_batch_is_a_divisor():
 
 
 def main(folder):
-    assert jax.device_count() == DEVICES
+    assert jax.device_count() > 1
     assert set(MODES) == {"jit", "pmap", "sharded"}
     for mode, micro_batch in [("sharded", 8), ("sharded", 2), ("pmap", 2)]:
         np.savez(f"{folder}/{mode}-{micro_batch}.npz", **train(mode, micro_batch))
