@@ -118,6 +118,11 @@ def modalities(share: str) -> dict[str, Any]:
                 "macro_f1": _short([p["macro_f1"] for p in parts]),
                 "recall": {c: float(np.mean(v)) if v else None for c, v in recall.items()},
             }
+    first, second = (told.get(start, {}) for start in ("nothing", "space"))
+    for name in first.keys() & second.keys():
+        values = [part[name]["accuracy"]["values"] for part in (first, second)]
+        if len(values[0]) == len(values[1]):
+            second[name]["over nothing, accuracy"] = paired(*values)
     return told
 
 
