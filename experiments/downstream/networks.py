@@ -40,7 +40,7 @@ HEADS = (
 )
 ALONE = ("mlp_att_untrained", "fusion_untrained", "lstm")
 BUDGETS = (20, 50, 100, 500, 0)  # 0: all
-flags.DEFINE_list("weights", WEIGHTS, "which weights, of the grid")
+flags.DEFINE_list("weights", list(WEIGHTS), "which weights, of the grid")
 
 
 def finetuned(survey: str, weights: str, budget: int, fold: int) -> tuple[Path, str]:
