@@ -41,7 +41,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.optimizer.rules = {"_trained": (), "_slow": SLOW}.get(trained, rules)
     if trained == "_untrained":
         config.init = ""
-        config.model.encoder = spec(Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0)
+        config.model.encoder = spec(
+            Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0, candidates=4
+        )
     return config
 
 

@@ -5,8 +5,9 @@
     python -m astro_jax.main --config=configs/pretrain_macho.py:paper --config.data.path=x.parquet
 
 Without a path a MACHO-like survey is simulated. Variants: none (recommended: no leak, attention
-that starts as a kernel smoother, and a read-out that averages Gaussian processes), `base` (the same
-on all shared surveys: the shipped weights), `official` (what the released weights ran), `paper`
+that starts as a kernel smoother in time and in phase at candidate periods, and a read-out that
+averages Gaussian processes), `smoother` (the same without periods), `base` (the recommended one on
+all shared surveys: the shipped weights), `official` (what the released weights ran), `paper`
 (equation 6 as printed), `astromer2`; for `experiments/downstream`, with few steps: `without_asas`
 (_crts, _ogle, _eros, _macho: `base` without a survey), `width_64_base_1000` and the like.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, and the released code.
@@ -36,13 +37,18 @@ def base_config() -> ConfigDict:
     config = defaults.training("astro_jax.pretrain:run", steps=120, monitor="rmse_hidden")
     config.data = defaults.training_data()
     config.data.split = (0.6, 0.2)  # shares of the stars to train and to validate on; rest: test
-    config.model = spec(Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0)
+    config.model = spec(Smoother, width=256, heads=8, ffn=512, blocks=2, base=10000.0, candidates=4)
     # 50 % probed, of these 20 % left as they are, of the rest 20 % replaced (released code).
     config.objective = spec(
         reconstruction, probed=0.5, random=0.2, same=0.2, leaky=False, loss="window_mean"
     )
     config.optimizer = defaults.adam(config, rate=1e-3, warmup=20)
     return config
+
+
+def _smoother(config: ConfigDict) -> None:
+    """Build the recommended variant without candidate periods."""
+    config.model.candidates = 0
 
 
 def _official(config: ConfigDict) -> None:
@@ -117,6 +123,7 @@ def _size(width: int, base: float):
 
 VARIANTS = {
     "": lambda config: None,
+    "smoother": _smoother,
     "base": _base,
     "official": _official,
     "paper": _paper,

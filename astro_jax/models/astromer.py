@@ -7,7 +7,9 @@ Every variant is called with the same batch and returns the same record:
         bool, True = the magnitude is to be predicted and must not be used
     returns {"embedding": [B, T, D], "reconstruction": [B, T] centred magnitudes, "layers": tuple of
         [B, T, D], the input embedding and the output of each block}; `Smoother` also "evidence"
-        [B, J], see `nn.heads.EvidenceReadout`
+        [B, J], of each Gaussian process relative to the best, in nats a visible observation (on
+        which time scales, how smoothly and how noisily the star varies), and where it has candidate
+        periods "frequency" [B, F], cycles a day, best first
 
 `dtype` is what blocks compute and keep their activations in: "bfloat16" is for accelerators.
 `attention` is the kind of `nn.attention.masked_attention`; the result is the same.
@@ -17,16 +19,20 @@ What padding holds never matters (except in `Official`, where padding is attende
 it is set to zero on the way in.
 """
 
+import math
 from collections.abc import Mapping
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from astro_jax.nn.attention import glorot, kernel_bias, key_bias, official_bias
+from astro_jax.nn.attention import glorot, kernel_bias, key_bias, official_bias, phase_bias
 from astro_jax.nn.blocks import LearnedResidualBlock, PostNormBlock, PreNormBlock
 from astro_jax.nn.heads import Decoder, EvidenceReadout
+from astro_jax.nn.periodic import candidate_frequencies, cycles_of
 from astro_jax.nn.positional import time_encoding
+from astro_jax.nn.processes import processes, significance
 
 Batch = Mapping[str, Mapping[str, Array]]
 Record = dict[str, Array | tuple[Array, ...]]
@@ -46,11 +52,14 @@ def summary_vector(record: Record, mask: Array) -> Array:
     """Return what an encoder says of a window in one vector, [B, V].
 
     The means over the observations of the input embedding and the output of each block, the
-    evidence, where the encoder has it, and the logarithm of the number of observations.
+    evidence and the logarithm of the candidate frequencies, where the encoder has them, and that of
+    the number of observations.
     """
     count = jnp.maximum(mask.sum(-1, keepdims=True), 1).astype(jnp.float32)
     means = [(x * mask[..., None]).sum(1) / count for x in record["layers"]]
     more = [record["evidence"]] if "evidence" in record else []
+    if "frequency" in record:
+        more.append(jnp.log(jnp.maximum(record["frequency"], 1e-4)))
     return jnp.concatenate([*means, *more, jnp.log(count)], axis=-1)
 
 
@@ -156,6 +165,11 @@ class Smoother(nn.Module):
     corrects it.
     Magnitudes enter in units of the scatter of the visible ones, with the logarithm of that scatter
     beside them, and leave in magnitudes. A hidden point enters as a learned token.
+
+    With `candidates` > 0 it knows periods: so many are found in the visible points
+    (`candidate_frequencies`); their phases, frequencies and significance enter beside the
+    magnitudes, periodic processes at each stand beside the aperiodic ones, and in the second half
+    of the heads the distance is one in phase, with learned widths (`phase_bias`).
     """
 
     width: int = 256
@@ -165,6 +179,7 @@ class Smoother(nn.Module):
     base: float = 10000.0
     shortest: float = 0.5
     longest: float = 1000.0
+    candidates: int = 0
     dtype: str = "float32"
     attention: str = "einsum"
     any_length = True  # padding changes nothing
@@ -176,31 +191,65 @@ class Smoother(nn.Module):
         visible = mask & ~hidden
         scale = visible_scatter(mag, visible)  # [B, 1]
         features = _features(mag / scale, err / scale, scale, hidden)
+        frequency = None
+        if self.candidates:
+            found = candidate_frequencies(times, mag / scale, visible, self.candidates)
+            frequency = jax.lax.stop_gradient(found)
+        average = processes(times, mag / scale, visible, frequency)
+        if frequency is not None:
+            known = _periods(times, frequency, significance(average, self.candidates))
+            features = jnp.concatenate([features, known], axis=-1)
         loud = nn.initializers.normal(1.0)  # as loud as the time encoding from the start
         x = nn.Dense(self.width, kernel_init=loud, name="embed")(features)
         x = x + time_encoding(times, self.width, self.base)
-        keys = key_bias(visible)
-        scales = self.param("log_scale", self._log_scales, (self.blocks, self.heads))
         layers = [x]
-        for i in range(self.blocks):
-            bias = kernel_bias(times, scales[i]) + keys
+        for i, bias in enumerate(self._biases(times, frequency)):
             block = PreNormBlock(self.heads, self.ffn, self.attention, name=f"block_{i}")
-            x = block(x.astype(self.dtype), bias)
+            x = block(x.astype(self.dtype), bias + key_bias(visible))
             layers.append(x.astype(jnp.float32))
         x = layers[-1]
-        smooth, evidence = EvidenceReadout(name="readout")(x, mag / scale, times, visible)
+        smooth = EvidenceReadout(name="readout")(x, average)
         correction = Decoder(nn.initializers.zeros, name="decoder")(x)
-        return {
+        record = {
             "embedding": x,
             "reconstruction": (smooth + correction) * scale,
             "layers": tuple(layers),
-            "evidence": evidence,
+            "evidence": average.evidence / jnp.maximum(visible.sum(-1, keepdims=True), 1),
         }
+        return record if frequency is None else {**record, "frequency": frequency}
+
+    def _biases(self, times: Array, frequency: Array | None) -> list[Array]:
+        """Return the biases of the blocks, [B, H, T, T]: distances in time, then in phase."""
+        half = 0 if frequency is None else self.heads // 2
+        scales = self.param("log_scale", self._log_scales, (self.blocks, self.heads - half))
+        if not half:
+            return [kernel_bias(times, scale) for scale in scales]
+        start = nn.initializers.constant(math.log(0.05))
+        widths = self.param("log_phase_width", start, (self.blocks, half))
+        best, rest = frequency[:, :1], frequency[:, 1:]
+        tried = jnp.concatenate([best, best / 2, rest], axis=1)
+        tried = tried[:, jnp.arange(half) % tried.shape[1]]  # [B, H / 2]
+        return [
+            jnp.concatenate([kernel_bias(times, scale), phase_bias(times, tried, width)], axis=1)
+            for scale, width in zip(scales, widths, strict=True)
+        ]
 
     def _log_scales(self, key: Array, shape: tuple[int, int]) -> Array:
         blocks, heads = shape
         spaced = jnp.linspace(jnp.log(self.shortest), jnp.log(self.longest), blocks * heads)
         return spaced.reshape(heads, blocks).T  # every block spans all scales
+
+
+def _periods(times: Array, frequency: Array, above: Array) -> Array:
+    """Stack what the network sees of its candidate periods, [B, T, 4 F].
+
+    frequency, above: [B, F], cycles a day and significance in nats, of which the logarithm counts
+    """
+    angle = 2 * jnp.pi * cycles_of(times, frequency)  # [B, F, T]
+    constant = [jnp.log(jnp.maximum(frequency, 1e-4)) / 4, jnp.arcsinh(above / 4) / 2]
+    constant = [jnp.broadcast_to(c[..., None], angle.shape) for c in constant]
+    stacked = jnp.concatenate([jnp.cos(angle), jnp.sin(angle), *constant], axis=1)
+    return stacked.swapaxes(1, 2)
 
 
 def visible_scatter(mag: Array, visible: Array, floor: float = 1e-3) -> Array:

@@ -80,6 +80,16 @@ def kernel_bias(times: Array, log_scale: Array) -> Array:
     return -distance[:, None] * jnp.exp(-log_scale)[None, :, None, None]
 
 
+def phase_bias(times: Array, frequency: Array, log_width: Array) -> Array:
+    """Return -|phase_i - phase_j| / sigma_h at the frequency of each head, [B, H, T, T].
+
+    Phase differences go once round, so that they are at most half a cycle; sigma_h =
+    exp(log_width_h) cycles.  times: [B, T] days; frequency: [B, H] cycles a day; log_width: [H].
+    """
+    cycles = frequency[:, :, None, None] * (times[:, None, :, None] - times[:, None, None, :])
+    return -jnp.abs(cycles - jnp.rint(cycles)) * jnp.exp(-log_width)[:, None, None]
+
+
 class MaskedSelfAttention(nn.Module):
     """Multi-head self-attention with one fused projection and an additive bias.
 

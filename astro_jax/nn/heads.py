@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from astro_jax.nn.attention import glorot
-from astro_jax.nn.matern import grid, posterior
+from astro_jax.nn.processes import Processes
 
 
 class Decoder(nn.Module):
@@ -32,40 +32,19 @@ class ProjectionHead(nn.Module):
         return nn.Dense(self.width, kernel_init=glorot(), name="dense")(embedding)
 
 
-# The kernels that a window can choose from, by the evidence: scales in days, shares of noise.
-NOISES = (0.003, 0.02, 0.1, 0.3, 0.6)
-KERNELS = (
-    grid(0, (0.3, 1.0, 10.0, 100.0), NOISES),
-    grid(1, (1.0, 4.0, 16.0, 64.0, 256.0), NOISES),
-    grid(2, (4.0, 16.0, 64.0, 256.0, 1000.0), NOISES),
-)
-
-
 class EvidenceReadout(nn.Module):
     """Predict each magnitude as an average of Gaussian processes, weighted by their evidence.
 
-    The weights over the J processes of `KERNELS` are softmax(e^a evidence_j + b_j + c_j . x_i): at
-    the start, with a = b = c = 0, Bayesian model averaging; then learned, for each point i from its
-    embedding.  The processes depend on the visible magnitudes alone and have nothing to learn, so
-    that no gradient goes through them.
+    The weights over the J processes are softmax(e^a evidence_j + b_j + c_j . x_i): at the start,
+    with a = b = c = 0, Bayesian model averaging; then learned, for each point i from its embedding.
     """
 
     @nn.compact
-    def __call__(self, x: Array, mag: Array, times: Array, visible: Array) -> tuple[Array, Array]:
-        """Return magnitudes [B, T] from embeddings [B, T, D] and what is visible [B, T].
-
-        mag: centred, in units of the scatter of the visible ones.  Also returns the evidence of
-        each process relative to the best, in nats an observation, [B, J]: on which time scales, how
-        smoothly and how noisily the star varies.
-        """
-        parts = [posterior(times, mag, visible, kernels) for kernels in KERNELS]
-        mean, evidence = (
-            jax.lax.stop_gradient(jnp.concatenate(part, -1)) for part in zip(*parts, strict=True)
-        )
+    def __call__(self, x: Array, processes: Processes) -> Array:
+        """Return magnitudes [B, T], in the units of the processes, from embeddings [B, T, D]."""
         x = nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name="norm")(x)
-        local = nn.Dense(evidence.shape[-1], kernel_init=nn.initializers.zeros, name="weights")(x)
+        count = processes.mean.shape[-1]
+        local = nn.Dense(count, kernel_init=nn.initializers.zeros, name="weights")(x)
         sharpness = jnp.exp(self.param("log_sharpness", nn.initializers.zeros, ()))
-        relative = evidence - evidence.max(-1, keepdims=True)
-        weights = jax.nn.softmax(sharpness * relative[:, None] + local, axis=-1)  # [B, T, J]
-        count = jnp.maximum(visible.sum(-1, keepdims=True), 1)
-        return (weights * mean).sum(-1), relative / count
+        weights = jax.nn.softmax(sharpness * processes.evidence[:, None] + local, axis=-1)
+        return (weights * processes.mean).sum(-1)

@@ -11,7 +11,7 @@ from dense_gp import dense
 from astro_jax.data.masking import draw_probes
 from astro_jax.models.astromer import Astromer2, Official, Paper, Smoother
 from astro_jax.nn.attention import kernel_bias, key_bias
-from astro_jax.nn.heads import KERNELS
+from astro_jax.nn.processes import KERNELS
 from astro_jax.objectives.reconstruction import probed_input
 from astro_jax.optim import path_name
 
@@ -21,8 +21,9 @@ SMALL = {
     "paper": Paper(width=16, heads=2, ffn=16),
     "astromer2": Astromer2(width=16, heads=2, ffn=16, blocks=2),
     "smoother": Smoother(width=16, heads=2, ffn=16),
+    "periods": Smoother(width=16, heads=2, ffn=16, candidates=2),
 }
-LEAK_FREE = ["paper", "astromer2", "smoother"]
+LEAK_FREE = ["paper", "astromer2", "smoother", "periods"]
 
 
 def make_photometry(length=T, sizes=(T, 150, 30, 3), seed=0):
@@ -59,7 +60,8 @@ def compiled(name):
 def apply(name, params, photometry):
     """Return what a model says of each point, all layers in one array [B, T, blocks + 1, D]."""
     output = SMALL[name].apply({"params": params}, {"photometry": photometry})
-    output.pop("evidence", None)  # of the window
+    for of_the_window in ("evidence", "frequency"):
+        output.pop(of_the_window, None)
     return {**output, "layers": jnp.stack(output["layers"], axis=2)}
 
 
@@ -138,6 +140,7 @@ RESIDUAL = ["residual_1/bias", "residual_1/kernel", "residual_2/bias", "residual
         (Paper(), 2, BLOCK, []),
         (Astromer2(), 6, BLOCK + RESIDUAL, ["mask_token"]),
         (Smoother(), Smoother().blocks, BLOCK, ["log_scale", *READOUT]),
+        (Smoother(candidates=4), 2, BLOCK, ["log_scale", "log_phase_width", *READOUT]),
     ],
 )
 def test_parameter_paths_are_public(model, blocks, block, top):
@@ -199,7 +202,8 @@ def test_what_a_hidden_point_holds_changes_no_bit(name):
 def test_hidden_points_are_asked_but_never_looked_at(name):
     """Moving a hidden point towards the next one changes its own row and no visible one.
 
-    No bit of them, but where a recursion takes two other steps from one visible point to the next.
+    No bit of them, but where a recursion takes two other steps from one visible point to the next:
+    in what is read out, and, with periods, in their significance, which is an input.
     """
     photometry = make_photometry()
     probes = probes_of(photometry)
@@ -210,7 +214,7 @@ def test_hidden_points_are_asked_but_never_looked_at(name):
     before, after = run(name, photometry, probes), run(name, moved, probes)
     for key in before:
         a, b = np.asarray(before[key]), np.asarray(after[key])
-        recursion = name == "smoother" and key == "reconstruction"
+        recursion = name == "periods" or (name == "smoother" and key == "reconstruction")
         np.testing.assert_allclose(a[visible], b[visible], rtol=0, atol=1e-4 if recursion else 0)
         assert (a != b)[np.asarray(probes.hidden)].any(axis=-1).all()
 
