@@ -31,6 +31,17 @@ class ObjectParts(NamedTuple):
     statistics: Statistics
 
 
+def _check_left(splits: dict[str, Objects], ledger: Ledger) -> None:
+    """Raise UserError, with what was left out, where there is nothing to train or validate on."""
+    for name in ("train", "valid"):
+        if not len(splits[name]):
+            why = "; ".join(f"{drop.objects} {drop.reason}" for drop in ledger.drops)
+            raise UserError(
+                f"no object to {name}: of {ledger.read.objects} objects read, none is left"
+                f"{f' ({why})' if why else ''}"
+            )
+
+
 def simulates(data: ConfigDict) -> bool:
     """Say whether `config.data` names no file, so that objects are simulated."""
     return not any(data[name] for name in PATHS)
@@ -47,10 +58,9 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
     """
     splits, ledger, ready = read_splits(config)
     splits, ledger = require(splits, ledger, tuple(config.data.required))
+    _check_left(splits, ledger)
     splits, ledger = commonest(splits, ledger, config.data.top)
-    for name in ("train", "valid"):
-        if not len(splits[name]):
-            raise UserError(f"no object to {name}: of {ledger.read.objects} read, none is left")
+    _check_left(splits, ledger)
     if ready:
         return ObjectParts(*(splits[name] for name in PARTS), ledger, {})
     told = told or statistics(splits["train"])

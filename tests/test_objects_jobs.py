@@ -175,6 +175,13 @@ def test_the_commonest_classes_are_kept_and_the_others_accounted_for():
     assert parts.ledger.filtered.objects == 80 - len(labels)
 
 
+@pytest.mark.parametrize("top", [0, 2])
+def test_no_object_to_train_on_is_told_before_labels_are_counted(top):
+    simulate = {"stars": 40, "spectra": 0.0, "bands": ("V",)}
+    with pytest.raises(UserError, match="no object to train: of 40 objects read, none is left"):
+        load_parts(config(top=top, required=("spectrum",), simulate=simulate))
+
+
 def test_statistics_come_from_the_training_part_or_are_given():
     parts = load_parts(config())
     values = parts.train.parts["metadata"].column("pmra")
