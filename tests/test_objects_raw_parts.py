@@ -1,4 +1,4 @@
-"""Jobs on raw light curves, spectra and a catalogue: bad rows of every kind."""
+"""Jobs on raw light curves, spectra and a catalogue: bad rows of every kind, several spectra."""
 
 import csv
 
@@ -9,7 +9,9 @@ import pytest
 from tiny import ROOT
 from tiny_objects import words
 
+import astro_jax
 from astro_jax.main import main
+from astro_jax.summary import read_metrics
 
 pytestmark = pytest.mark.usefixtures("hastily")
 PREDICT = f"--config={ROOT}/configs/predict.py"
@@ -181,3 +183,45 @@ def test_a_part_that_is_missing_when_predicting(parts, trained, tmp_path, caplog
     lost = {row["object"]: row for row in
             csv.DictReader((tmp_path / "p.parquet.quarantine.csv").open())}  # fmt: skip
     assert set(lost) == set(LOST_SPECTRA) and lost["s32"]["objects"] == "1"
+
+
+# Several spectra of a source
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Return files of spectra: two of each star, the worse first; and the better ones alone."""
+    rng = np.random.default_rng(3)
+    folder = tmp_path_factory.mktemp("pairs")
+    best = [10 + np.sin(WAVES / (200 if label_of(star) == "EA" else 90)) for star in STARS]
+    worse = [10 + rng.standard_normal(len(WAVES)) for _ in STARS]
+
+    def write(name, ids, flux, ivar):
+        columns = {"id": ids, "label": [label_of(star) for star in ids], "flux": flux}
+        columns |= {"ivar": ivar, "wavelength": [WAVES] * len(ids)}
+        pq.write_table(pa.table(columns), folder / name)
+        return f"--config.data.spectra={folder / name}"
+
+    high, low = ([np.full(len(WAVES), value)] * len(STARS) for value in (100.0, 1.0))
+    both = write("both.parquet", [*STARS, *STARS], [*worse, *best], [*low, *high])
+    return both, write("best.parquet", STARS, best, high)
+
+
+def test_one_of_several_spectra_is_drawn_at_each_step_and_the_best_evaluated(pairs, tmp_path):
+    lines, params = {}, {}
+    for name, drawn in (("any", True), ("again", True), ("best", False)):
+        told = [pairs[0], f"--config.data.any_spectrum={drawn}", "--config.eval_every=1"]
+        assert train("spectra", *told, f"--workdir={tmp_path / name}") == 0
+        metrics = read_metrics(tmp_path / name / "metrics.jsonl")
+        lines[name] = {(m["split"], m["step"]): m["loss"] for m in metrics}
+        params[name] = astro_jax.load(tmp_path / name, step="last").params
+    assert lines["any"] == lines["again"] and set(lines["any"]) == set(lines["best"])
+    assert abs(lines["any"]["train", 1] / lines["best"]["train", 1] - 1) > 1e-4
+    # the first epoch has 1e-5 of the learning rate: what is evaluated after it is the same network
+    np.testing.assert_allclose(lines["any"]["valid", 1], lines["best"]["valid", 1], rtol=1e-5)
+    tables = []
+    for name, data in zip(("both", "best"), pairs, strict=True):
+        line = [f"--config.init={tmp_path / 'any'}", f"--config.output={tmp_path / name}.parquet"]
+        assert main(["main", PREDICT, *line, data]) == 0
+        tables.append(pq.read_table(tmp_path / f"{name}.parquet"))
+    assert tables[0].equals(tables[1]) and tables[0].num_rows == len(STARS)
