@@ -65,10 +65,7 @@ def check_choices(config: ConfigDict) -> None:
     for key, known in CHOICES.items():
         value = _at(config, key)
         if value is not None and value not in known:
-            raise UserError(
-                f"config.{key} '{value}' is unknown, it is one of "
-                f"{', '.join(word or repr(word) for word in known)}{suggest(value, known)}"
-            )
+            raise UserError(f"config.{key} '{value}' is unknown{suggest(value, known)}")
 
 
 def check_training(config: ConfigDict) -> None:

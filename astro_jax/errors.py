@@ -37,4 +37,4 @@ def suggest(word: str, known: Iterable[str]) -> str:
     near = get_close_matches(str(word), known, n=1)
     if near:
         return f" (did you mean '{near[0]}'?)"
-    return f" (one of: {', '.join(known)})" if known else ""
+    return f" (one of: {', '.join(word or repr(word) for word in known)})" if known else ""

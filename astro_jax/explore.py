@@ -57,6 +57,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         statistics = trained.config.get("statistics")
         parts = load_parts(config, statistics.to_dict() if statistics else None)
         print(parts.ledger.summary(), flush=True)
+        parts.ledger.write(str(workdir / "quarantine.csv"))
         tables, shown = explore(trained, parts.train, parts.test, config)
         for name, table in tables.items():
             write_parquet(table, str(workdir / f"{name}.parquet"))

@@ -178,26 +178,28 @@ def modality_importance(run: Run, objects: Objects) -> pa.Table:
 
     One row a class of the run: `objects` that are counted (labelled, with every modality of the
     run), their `recall` by all modalities, and `lost_without_<modality>`: that recall less the one
-    by the others. Null where a class has no object.
+    by the others. Null where a class has no such object, as where no object has a modality.
+    Raises UserError where the run classifies from one modality only.
     """
     names, classes = list(run.config.modalities), list(run.config.classes)
     if len(names) < 2 or "modality" in run.config.model:
         raise UserError("the importance of modalities needs a classifier of several of them")
-    complete = np.all([objects.present[name] for name in names], axis=0)
+    none = np.zeros(len(objects), bool)
+    complete = np.all([objects.present.get(name, none) for name in names], axis=0)
     codes = codes_of([as_label(text) for text in objects.columns["label"].to_pylist()], classes)
     kept = np.flatnonzero(complete & (codes >= 0))
-    if not len(kept):
-        raise UserError("no labelled object has all modalities: their importance cannot be told")
     few, codes = objects.take(kept), codes[kept]
+    counts = np.bincount(codes, minlength=len(classes))
 
     def recalls(part: Objects) -> np.ndarray:
+        if not len(part):  # nothing to run the network on
+            return np.full(len(classes), np.nan)
         right = class_probabilities(run, part)[0].argmax(1) == codes
-        counts = np.bincount(codes, minlength=len(classes))
         with np.errstate(invalid="ignore"):
             return np.bincount(codes, right, len(classes)) / counts
 
     whole = recalls(few)
-    columns = {"class": classes, "objects": np.bincount(codes, minlength=len(classes))}
+    columns = {"class": classes, "objects": counts}
     columns["recall"] = pa.array(whole, from_pandas=True)
     for name in names:
         lost = whole - recalls(few.without(name))

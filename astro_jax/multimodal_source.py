@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 from astro_jax.data.labels import as_label, label_texts
 from astro_jax.data.ledger import Ledger, opening
 from astro_jax.data.multimodal import Objects
-from astro_jax.data.multimodal_parts import assemble, read_catalogue
+from astro_jax.data.multimodal_catalogue import read_catalogue
+from astro_jax.data.multimodal_parts import assemble
 from astro_jax.data.multimodal_rules import Statistics, standardised, statistics
 from astro_jax.data.multimodal_splits import split_rows
 from astro_jax.data.read import read_survey
@@ -31,6 +32,17 @@ class ObjectParts(NamedTuple):
     statistics: Statistics
 
 
+def _check_left(splits: dict[str, Objects], ledger: Ledger) -> None:
+    """Raise UserError, with what was left out, where there is nothing to train or validate on."""
+    for name in ("train", "valid"):
+        if not len(splits[name]):
+            why = "; ".join(f"{drop.objects} {drop.reason}" for drop in ledger.drops)
+            raise UserError(
+                f"no object to {name}: of {ledger.read.objects} objects read, none is left"
+                f"{f' ({why})' if why else ''}"
+            )
+
+
 def simulates(data: ConfigDict) -> bool:
     """Say whether `config.data` names no file, so that objects are simulated."""
     return not any(data[name] for name in PATHS)
@@ -47,10 +59,9 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
     """
     splits, ledger, ready = read_splits(config)
     splits, ledger = require(splits, ledger, tuple(config.data.required))
+    _check_left(splits, ledger)
     splits, ledger = commonest(splits, ledger, config.data.top)
-    for name in ("train", "valid"):
-        if not len(splits[name]):
-            raise UserError(f"no object to {name}: of {ledger.read.objects} read, none is left")
+    _check_left(splits, ledger)
     if ready:
         return ObjectParts(*(splits[name] for name in PARTS), ledger, {})
     told = told or statistics(splits["train"])
@@ -95,26 +106,24 @@ def simulated(config: ConfigDict) -> Objects:
 
 def from_parts(data: ConfigDict) -> tuple[Objects, Ledger]:
     """Return the objects of raw light curves, spectra and a catalogue, and the account."""
-    curves = spectra = catalogue = ledger = None
-    notes: tuple[str, ...] = ()
+    curves = spectra = catalogue = None
+    accounts: dict[str, Ledger] = {}
     if data.curves:
-        curves, ledger = read_survey(data.curves, band=data.band or None)
+        curves, accounts["curves"] = read_survey(data.curves, band=data.band or None)
     if data.spectra:
-        spectra, lost = read_spectra(data.spectra)
-        reasons = tuple(f"{row.file}: {row.reason}" for row in lost.rows[:8])
-        notes += (f"{len(lost.rows)} spectra quarantined", *reasons) if lost.rows else ()
+        spectra, accounts["spectra"] = read_spectra(data.spectra)
     if data.catalogue:
-        catalogue, remarks = read_catalogue(data.catalogue, data.catalogue_id)
-        notes += remarks
+        catalogue, accounts["catalogue"] = read_catalogue(data.catalogue, data.catalogue_id)
     if data.spectra_link:
         if spectra is None or catalogue is None:
             raise UserError("config.data.spectra_link needs config.data.spectra and .catalogue")
-        spectra, remarks = linked(spectra, catalogue, data.spectra_link)
-        notes += remarks
-    objects, ledger = assemble(
-        curves, spectra, catalogue, data.rules, tuple(data.wavelengths), data.label, ledger
-    )
-    return objects, ledger.note(*notes)
+        spectra, accounts["spectra"] = linked(
+            spectra, accounts["spectra"], catalogue, data.spectra_link
+        )
+    return assemble(
+        curves, spectra, catalogue, data.rules, tuple(data.wavelengths), data.label, accounts,
+        {name: data[name] for name in accounts},
+    )  # fmt: skip
 
 
 def cut(objects: Objects, seed: int) -> dict[str, Objects]:

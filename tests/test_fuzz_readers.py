@@ -22,7 +22,8 @@ from fuzz_samples import Sample, curve_samples, object_samples, raw_samples, tra
 from mutations import damages
 from tiny import ROOT
 
-from astro_jax.data.multimodal_parts import assemble, read_catalogue
+from astro_jax.data.multimodal_catalogue import read_catalogue
+from astro_jax.data.multimodal_parts import assemble
 from astro_jax.data.read_transients import read_transients
 from astro_jax.errors import UserError
 from astro_jax.main import main
@@ -94,9 +95,9 @@ def read_objects(sample: Sample, path: str) -> None:
         assert balances(ledger) and len(spectra) == ledger.kept.objects
         assemble(None, spectra, None, wavelengths=(4000.0, 5000.0, 9.0), label="z")
     else:
-        table, _ = read_catalogue(path)
+        table, ledger = read_catalogue(path)
         objects, _ = assemble(None, None, table)
-        assert len(objects) == table.num_rows > 0
+        assert balances(ledger) and len(objects) == table.num_rows == ledger.kept.objects > 0
 
 
 def outcome(sample: Sample, path: Path, capsys) -> str:

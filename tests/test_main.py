@@ -68,6 +68,8 @@ MISTAKES = {
     "monitor": (["--config.monitor=rmsee"], "did you mean 'rmse'?"),
     "loss": (["--config.objective.loss=window_men"], "did you mean 'window_mean'?"),
     "noise cut": (["--config.data.noise_cut=anny"], "did you mean 'any'?"),
+    "choices": (["--config.mode=x"], "config.mode 'x' is unknown (one of: jit, pmap, sharded)\n"),
+    "empty choice": (["--config.data.noise_cut=x"], "'x' is unknown (one of: '', all, any)\n"),
     "survey": (["--config.data.simulate.survey=mcho"], "did you mean 'macho'?"),
     "heads": (["--config.model.heads=3"], "multiple of 3 heads"),
     "steps": (["--config.steps=0"], "config.steps=0 must be at least 1"),

@@ -175,6 +175,13 @@ def test_the_commonest_classes_are_kept_and_the_others_accounted_for():
     assert parts.ledger.filtered.objects == 80 - len(labels)
 
 
+@pytest.mark.parametrize("top", [0, 2])
+def test_no_object_to_train_on_is_told_before_labels_are_counted(top):
+    simulate = {"stars": 40, "spectra": 0.0, "bands": ("V",)}
+    with pytest.raises(UserError, match="no object to train: of 40 objects read, none is left"):
+        load_parts(config(top=top, required=("spectrum",), simulate=simulate))
+
+
 def test_statistics_come_from_the_training_part_or_are_given():
     parts = load_parts(config())
     values = parts.train.parts["metadata"].column("pmra")
@@ -215,7 +222,10 @@ def test_spectra_files_find_their_sources_by_a_column_of_the_catalogue(tmp_path,
     assert sum(part.present["spectrum"].sum() for part in parts[:3]) == 15 and every["metadata"]
     joined = sum((p.present["spectrum"] & p.present["photometry"]).sum() for p in parts[:3])
     assert joined == 14
-    assert "1 spectra are not named by 'obsid' of the catalogue" in parts.ledger.notes
+    assert f"spectra: {len(names)} rows read, {len(names)} used" in parts.ledger.notes
+    assert [(row.file, row.object) for row in parts.ledger.rows] == [(files["catalogue"], "zz")]
+    note = f"1 spectra are not named by 'obsid' of the catalogue: {names[-1]}"
+    assert note in parts.ledger.notes
     with pytest.raises(UserError, match="has no column 'obs_id' .did you mean 'obsid'"):
         load_parts(config(**told, spectra_link="obs_id"))
     with pytest.raises(UserError, match="names none of the spectra"):
@@ -401,6 +411,7 @@ def test_a_space_is_explored(space, tmp_path):
     names = ("search", "contrast", "outliers", "map", "doubtful", "sub_clusters", "mean_spectra",
              "unseen")  # fmt: skip
     tables = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in names}
+    assert (tmp_path / "quarantine.csv").read_text().startswith("file,object")
     assert tables["outliers"].num_rows == 48 and tables["map"].num_rows == 54
     found = tables["search"].to_pylist()
     assert {(r["from"], r["to"]) for r in found} >= {("photometry", "spectrum")}

@@ -11,6 +11,8 @@ from tiny_objects import CLASSES, published_table, words
 
 import astro_jax
 from astro_jax.main import main
+from astro_jax.multimodal_infer import modality_importance
+from astro_jax.surveys.astrom3 import read_published
 
 pytestmark = pytest.mark.usefixtures("hastily")
 
@@ -81,6 +83,25 @@ def test_a_classifier_tells_the_importance_of_modalities(folder, classifier, tmp
         assert row["recall"] == pytest.approx(whole)
         assert row["lost_without_spectrum"] == pytest.approx(whole - rest)
     assert "lost_without_spectrum" in (tmp_path / "report.html").read_text()
+
+
+def test_importance_is_unknown_where_no_object_has_all_modalities(folder, classifier, tmp_path):
+    place = tmp_path / "no_spectra"
+    place.mkdir()
+    for path in folder.glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["spectra"]), place / path.name)
+    line = [f"--config.init={classifier}", f"--config.data.path={place}", f"--workdir={tmp_path}"]
+    assert job("explore", *line) == 0
+    run, (objects,) = (
+        astro_jax.load(classifier),
+        read_published(next(place.glob("test*")))[0].values(),
+    )
+    absent = modality_importance(
+        run, objects.without("spectrum")
+    )  # as of raw parts without spectra
+    for table in (pq.read_table(tmp_path / "importance.parquet"), absent):
+        assert table["class"].to_pylist() == CLASSES and table["objects"].to_pylist() == [0] * 3
+        assert all(table[name].null_count == 3 for name in table.column_names[2:])
 
 
 def test_every_object_gets_a_prediction(folder, classifier, tmp_path):

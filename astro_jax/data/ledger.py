@@ -3,7 +3,7 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -129,6 +129,39 @@ def merged(ledgers: Iterable[Ledger]) -> Ledger:
         drops=tuple(drop for ledger in ledgers for drop in ledger.drops),
         rows=tuple(row for ledger in ledgers for row in ledger.rows),
     ).note(*(note for ledger in ledgers for note in ledger.notes))
+
+
+def account_of_parts(
+    ids: Sequence[str], parts: Mapping[str, Ledger], files: Mapping[str, str]
+) -> Ledger:
+    """Return the account of the objects `ids`, joined from parts, with a note on each part.
+
+    parts: the account of each part, whose objects are the rows of that part; files: where a part
+    was read, for rows that do not say.  A row that is lost costs an object, once, where none of
+    `ids` is its own.
+    """
+    drops = tuple(drop for part in parts.values() for drop in part.drops)
+    rows, notes, known = [], [], set(ids)
+    for name, part in parts.items():
+        counts = {"rows read": part.read, "used": part.kept, "filtered": part.filtered}
+        counts["quarantined"] = part.quarantined
+        told = (f"{count.objects} {what}" for what, count in counts.items() if count.objects)
+        notes.append(f"{name}: {', '.join(told)}")
+        for row in part.rows:
+            lost = int(row.objects and row.object not in known)
+            rows.append(row._replace(file=row.file or files.get(name, ""), objects=lost))
+            known |= {row.object} if lost and row.object else set()
+    notes += [note for part in parts.values() for note in part.notes]
+    gone = total((*drops, *rows)).objects
+    observations = (total(getattr(part, n) for part in parts.values()) for n in ("read", "kept"))
+    read, kept = (count.observations for count in observations)
+    whole = Ledger(Count(len(ids) + gone, read), Count(len(ids), kept), drops, tuple(rows))
+    return whole.note(*notes)
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, as "a, b, c, ..."."""
+    return ", ".join([*names[:most], *["..."][: len(names) > most]])
 
 
 def opening(objects: int, observations: int) -> Ledger:

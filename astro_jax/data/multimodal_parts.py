@@ -5,16 +5,15 @@ period and string length is computed from the light curve.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from astro_jax.data.clean import FileError
 from astro_jax.data.curves import Curves
-from astro_jax.data.ledger import Ledger, Quarantined, opening
+from astro_jax.data.ledger import Ledger, Quarantined, account_of_parts, few, opening
 from astro_jax.data.multimodal import Features, Objects, Series, Spectra
+from astro_jax.data.multimodal_catalogue import AUX
 from astro_jax.data.multimodal_rules import (
     METADATA,
     SPECTRUM_CHANNELS,
@@ -22,97 +21,18 @@ from astro_jax.data.multimodal_rules import (
     WAVELENGTHS,
     choose,
     features,
+    observed,
     scale_curves,
     series,
     string_lengths,
     wavelength_grid,
 )
 from astro_jax.data.periods import candidate_periods
-from astro_jax.data.read import Choice, load
-from astro_jax.data.table import open_parquet
-from astro_jax.errors import UserError, one_line, suggest
-from astro_jax.surveys.source import split_lines
+from astro_jax.errors import UserError
 from astro_jax.surveys.spectra import RawSpectra
-from astro_jax.surveys.values import ids as ids_of_text
-from astro_jax.surveys.values import numbers, plain, typed_ids
 
 ZERO = 16.4  # magnitude of 1 mJy (AB)
-# Constants of a light curve -> columns of the ASAS-SN catalogue
-AUX = {
-    "amplitude": "amplitude",
-    "period": "period",
-    "lksl": "lksl_statistic",
-    "rfr_score": "rfr_score",
-}
-
-
-def read_catalogue(path: str | Path, id_column: str = "id") -> tuple[pa.Table, tuple[str, ...]]:
-    """Return a catalogue (Parquet or CSV) with `id` as text, one row an id, and remarks.
-
-    Of a repeated id the last row stays, as in the paper. Ids of text keep their zeros.  Cells of
-    the columns that are used as numbers and are none are unknown.
-    """
-    try:
-        table = _catalogue_cells(str(path), id_column)
-        ids = [None if v is None else str(v) for v in typed_ids(table[id_column]).to_pylist()]
-        table, wrong = _catalogue_numbers(table.drop_columns([id_column]))
-    except (OSError, EOFError, ValueError, FileError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path} cannot be read as a catalogue ({one_line(error)}); give Parquet, or CSV"
-        ) from error
-    last = sorted({name: k for k, name in enumerate(ids) if name is not None}.values())
-    if not last:
-        raise UserError(
-            f"{path}: no row has an id in column '{id_column}'; there is nothing to use"
-        )
-    lost = len(ids) - len(last)
-    notes = [f"{path}: {lost} rows without an id or with a repeated one: the last stays"]
-    notes = [*notes[: min(lost, 1)], *(f"{path}: {remark}" for remark in wrong)]
-    table = table.add_column(0, "id", pa.array(ids, pa.string()))
-    return table.take(pa.array(last, pa.int64())), tuple(notes)
-
-
-def _catalogue_cells(path: str, id_column: str) -> pa.Table:
-    """Return the cells of a catalogue, of CSV as text; UserError without a column of ids."""
-    source = load(path, Choice(None, None, {}))
-    if source.data is None:
-        table = open_parquet(path)
-    else:
-        lines = split_lines(source.data, ",")
-        table = pa.table(lines.table.columns, names=list(lines.names))
-        if lines.broken.any():
-            raise FileError(f"{int(lines.broken.sum())} lines with the wrong number of values")
-    names = table.column_names
-    if id_column not in names:
-        raise UserError(f"{path} lacks column '{id_column}'{suggest(id_column, names[:100])}")
-    if len(set(names)) < len(names):
-        raise FileError(f"column '{max(names, key=names.count)}' occurs more than once")
-    return table
-
-
-def _catalogue_numbers(table: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Return the table with numbers where it has them, and remarks on cells that hold none.
-
-    A column of text whose cells are all numbers becomes one of numbers.
-    """
-    remarks = []
-    for k, name in enumerate(table.column_names):
-        text = pa.types.is_string(plain(table.column(k)).type)
-        if name not in (*METADATA, *AUX.values()) and not text:
-            continue
-        try:
-            values, flag = numbers(table.column(k))
-        except (FileError, pa.ArrowException) as error:
-            raise FileError(f"column '{name}': {one_line(error, 100)}") from error
-        if name in METADATA or name in AUX.values():
-            if flag.any():
-                remarks.append(f"column '{name}': {int((flag > 0).sum())} cells are no numbers")
-        elif flag.any() or not np.isfinite(values).any():
-            continue
-        whole = ids_of_text(table.column(k)) if text else table.column(k)
-        keeps = pa.types.is_integer(whole.type)
-        table = table.set_column(k, name, whole if keeps else pa.array(values, from_pandas=True))
-    return table, remarks
+UNJOINED = "catalogue row with neither light curve nor spectrum"
 
 
 def assemble(
@@ -122,7 +42,8 @@ def assemble(
     rules: str = "full",
     wavelengths: tuple = WAVELENGTHS,
     label: str = "label",
-    ledger: Ledger | None = None,
+    accounts: Mapping[str, Ledger] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> tuple[Objects, Ledger]:
     """Return the objects of light curves and spectra, joined with a catalogue by id; the account.
 
@@ -130,8 +51,10 @@ def assemble(
 
     curves: one row an id (choose a band); label: a column of the catalogue, the light curves or
     the spectra, in this order
-    ledger: the account of the curves.  Constant light curves are quarantined; spectra that are
-    constant or do not reach the grid have no pixel observed.  What is not joined is a remark.
+    accounts: of "curves", "spectra" and "catalogue" by their readers; files: where these were read
+    Quarantined are constant light curves, spectra that are constant or do not reach the grid, and
+    rows of the catalogue with neither.  An object whose light curve or spectrum is lost stays.
+    Raises UserError for several light curves of an id, and where there is no part.
     """
     if curves is None and spectra is None and catalogue is None:
         raise UserError("nothing to assemble: give config.data.curves, .spectra or .catalogue")
@@ -145,32 +68,38 @@ def assemble(
     ids = list(dict.fromkeys([*own, *theirs]))
     if curves is None and spectra is None:
         ids = _ids(catalogue)
-    account = ledger or opening(len(own), 0 if curves is None else len(curves.time))
-    new = len(ids) - len(own)
-    account = Ledger(
-        read=type(account.read)(account.read.objects + new, account.read.observations),
-        kept=type(account.kept)(account.kept.objects + new, account.kept.observations),
-        drops=account.drops, rows=account.rows, notes=account.notes,
-    )  # fmt: skip
     table, remarks = joined(ids, catalogue)
     parts: dict[str, Any] = {}
+    ledgers: dict[str, Ledger] = dict(accounts or {})
     if curves is not None:
         parts["photometry"], lost = _photometry(curves, own, len(ids), table, rules)
-        account = account.quarantine(lost)
+        opened = ledgers.get("curves") or opening(len(own), len(curves.time))
+        ledgers["curves"] = opened.quarantine(lost)
     if spectra is not None:
-        parts["spectrum"], unseen = _spectra(spectra, theirs, ids, rules, wavelengths)
-        remarks += (f"{unseen} spectra are constant or do not reach the grid",) if unseen else ()
+        parts["spectrum"], lost = _spectra(spectra, theirs, ids, rules, wavelengths)
+        opened = ledgers.get("spectra") or opening(len(spectra), 0)
+        ledgers["spectra"] = opened.quarantine(lost)
     if catalogue is not None:
-        parts["metadata"] = _metadata(table, len(ids), rules)
+        parts["metadata"], told = _metadata(table, len(ids), rules)
+        opened = ledgers.get("catalogue") or opening(catalogue.num_rows, 0)
+        ledgers["catalogue"] = opened.quarantine(unjoined(ids, catalogue)).note(*told)
+    sources = ((catalogue, None), (curves and curves.columns, own),
+               (spectra and spectra.columns, theirs))  # fmt: skip
+    columns = _columns(ids, table, _labels(label, ids, sources))
+    return Objects(columns, parts), account_of_parts(ids, ledgers, files or {}).note(*remarks)
+
+
+def _columns(
+    ids: list[str], table: Mapping[str, np.ndarray], labels: list[str | None] | None
+) -> pa.Table:
+    """Return what is told of objects beside their modalities."""
     columns = {"id": pa.array(ids, pa.string())}
-    names = _labels(label, ids, ((catalogue, None), (curves and curves.columns, own),
-                                 (spectra and spectra.columns, theirs)))  # fmt: skip
-    if names is not None:
-        columns["label"] = pa.array(names, pa.string())
+    if labels is not None:
+        columns["label"] = pa.array(labels, pa.string())
     for name in ("period", "bp_rp", "phot_g_mean_mag", "mean_vmag", "parallax"):
         if name in table:
             columns[name] = pa.array(table[name])
-    return Objects(pa.table(columns), parts), account.note(*remarks)
+    return pa.table(columns)
 
 
 def _ids(columns: pa.Table) -> list[str]:
@@ -181,7 +110,7 @@ def joined(ids: Sequence[str], catalogue: pa.Table | None) -> tuple[dict[str, np
     """Return the numeric columns of a catalogue in the order of `ids`, NaN where not joined."""
     if catalogue is None:
         return {}, ()
-    place = {name: k for k, name in enumerate(catalogue["id"].to_pylist())}
+    place = {name: k for k, name in enumerate(_ids(catalogue))}
     rows = np.array([place.get(name, -1) for name in ids], np.int64)
     table = {}
     for name in catalogue.column_names:
@@ -189,13 +118,16 @@ def joined(ids: Sequence[str], catalogue: pa.Table | None) -> tuple[dict[str, np
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
             values = catalogue[name].cast(pa.float64(), safe=False).to_numpy()
             table[name] = np.where(rows >= 0, np.append(values, np.nan)[rows], np.nan)
-    remarks = []
-    lone, unused = int((rows < 0).sum()), len(place) - len(set(rows[rows >= 0].tolist()))
-    if lone:
-        remarks.append(f"{lone} of {len(ids)} objects are not in the catalogue")
-    if unused:
-        remarks.append(f"{unused} catalogue rows have neither light curve nor spectrum")
-    return table, tuple(remarks)
+    lone = [ids[k] for k in np.flatnonzero(rows < 0)]
+    remark = f"{len(lone)} of {len(ids)} objects are not in the catalogue: {few(lone)}"
+    return table, (remark,) if lone else ()
+
+
+def unjoined(ids: Sequence[str], catalogue: pa.Table) -> list[Quarantined]:
+    """Return the rows of a catalogue that are of none of the objects `ids`."""
+    there = set(ids)
+    lost = (name for name in _ids(catalogue) if name not in there)
+    return [Quarantined("", name, "", 1, 0, UNJOINED) for name in lost]
 
 
 def _photometry(
@@ -208,7 +140,7 @@ def _photometry(
     offsets = np.concatenate([curves.offsets, empty]).astype(np.int64)
     scaled = scale_curves(curves.time, flux, error, offsets)
     lost = [
-        Quarantined("", own[k], "", 0, int(curves.lengths[k]), scaled.reason[k])
+        Quarantined("", own[k], "", 1, int(curves.lengths[k]), scaled.reason[k])
         for k in range(len(own))
         if scaled.reason[k]
     ]
@@ -249,8 +181,8 @@ def constants_of(
 
 def _spectra(
     spectra: RawSpectra, theirs: list[str], ids: list[str], rules: str, wavelengths: tuple
-) -> tuple[Spectra, int]:
-    """Return the spectra by object, the best first, and how many have no pixel on the grid."""
+) -> tuple[Spectra, list[Quarantined]]:
+    """Return the spectra by object, the best first, and those that were quarantined."""
     grid, rule = wavelength_grid(wavelengths), choose(SPECTRUM_RULES, rules)
     place = {name: k for k, name in enumerate(ids)}
     owner = np.array([place[name] for name in theirs])
@@ -262,14 +194,35 @@ def _spectra(
     size = np.bincount(owner[order][seen], minlength=len(ids))
     offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
     part = Spectra(SPECTRUM_CHANNELS, grid, values[seen], mask[seen], offsets)
-    return part, int((~seen).sum())
+    told = spectra.columns["file"].to_pylist()
+    lost = [
+        Quarantined(told[k], theirs[k], "", 1, 0, _unseen(*spectra.one(k), grid, rules))
+        for k in sorted(order[~seen])
+    ]
+    return part, lost
 
 
-def _metadata(table: Mapping[str, np.ndarray], count: int, rules: str) -> Features:
-    """Return the catalogue columns; in `full` a column that is not there is unknown."""
+def _unseen(
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, grid: np.ndarray, rules: str
+) -> str:
+    """Return why a spectrum has no pixel on the grid."""
+    if wavelength[-1] < grid[0] or wavelength[0] > grid[-1]:
+        return f"spectrum does not reach the grid, {grid[0]:.0f} to {grid[-1]:.0f} Angstrom"
+    if rules == "full" and not observed(wavelength, flux, ivar, grid).any():
+        return "spectrum without inverse variances above 0 on the grid"
+    return "constant spectrum: the median absolute deviation is 0"
+
+
+def _metadata(
+    table: Mapping[str, np.ndarray], count: int, rules: str
+) -> tuple[Features, tuple[str, ...]]:
+    """Return the catalogue columns, and remarks; in `full` one that is not there is unknown."""
     if rules == "full":
         table = {name: table.get(name, np.full(count, np.nan)) for name in METADATA}
-    return features(table, rules)
+    part = features(table, rules)
+    none = [name for name in METADATA if not np.isfinite(table[name]).any()]
+    remark = f"{len(none)} of {len(METADATA)} catalogue columns have no value: {few(none)}"
+    return part, (remark,) if none else ()
 
 
 def _labels(name: str, ids: Sequence[str], sources: Sequence[tuple]) -> list[str | None] | None:

@@ -192,12 +192,19 @@ def full_spectrum(
     A pixel counts where the spectrum reaches it and neither neighbour on the spectrum's own grid
     has ivar 0; mean and MAD are over those, and the error is 1 / sqrt(ivar) over MAD.
     """
-    good = (np.isfinite(flux) & (ivar > 0)).astype(float)
-    seen = np.interp(grid, wavelength, good, left=0.0, right=0.0) > 0.999
-    flux = np.interp(grid, wavelength, np.where(good > 0, flux, 0.0))
-    ivar = np.interp(grid, wavelength, np.where(good > 0, ivar, 0.0))
+    good, seen = np.isfinite(flux) & (ivar > 0), observed(wavelength, flux, ivar, grid)
+    flux = np.interp(grid, wavelength, np.where(good, flux, 0.0))
+    ivar = np.interp(grid, wavelength, np.where(good, ivar, 0.0))
     sigma = 1.0 / np.sqrt(np.where(seen, np.maximum(ivar, 1e-300), 1.0))
     return _scaled_spectrum(flux, sigma, seen, seen)
+
+
+def observed(
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, grid: np.ndarray
+) -> np.ndarray:
+    """Return which pixels of the grid count in `full_spectrum`, [S] bool."""
+    good = (np.isfinite(flux) & (ivar > 0)).astype(float)
+    return np.interp(grid, wavelength, good, left=0.0, right=0.0) > 0.999
 
 
 def _scaled_spectrum(

@@ -10,8 +10,9 @@ import flax.linen as nn
 def with_settings(module: Any, **settings: Any) -> Any:
     """Return a module with settings (`dtype`, `attention`) in every part that has such a field.
 
-    Parameters stay float32 and what they are, so that those of one setting serve the other; other
-    values than modules are returned as they are.
+    Only the computation changes. Parameters are float32 and have the same names and shapes under
+    every setting, so those trained with one can be used with another. Mappings are searched for
+    modules; any other value is returned unchanged.
     """
     if isinstance(module, Mapping):
         return {name: with_settings(part, **settings) for name, part in module.items()}

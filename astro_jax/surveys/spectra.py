@@ -14,6 +14,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ import pyarrow as pa
 
 from astro_jax.data.clean import FileError
 from astro_jax.data.labels import as_label
-from astro_jax.data.ledger import Ledger, Quarantined, opening
+from astro_jax.data.ledger import Ledger, Quarantined, few, opening
 from astro_jax.data.read import find_files
 from astro_jax.data.table import is_list, list_lengths, open_parquet
 from astro_jax.errors import UserError, one_line, suggest
@@ -38,7 +39,8 @@ class RawSpectra(NamedTuple):
     """R spectra; spectrum k is `offsets[k]:offsets[k + 1]` of the flat arrays.
 
     wavelength: [M] Angstrom, increasing; flux, ivar: [M], any unit; offsets: [R + 1]
-    columns: Arrow table of R rows: `id` (text), `snr` (median flux over its error), and others
+    columns: Arrow table of R rows: `id` (text), `snr` (median flux over its error), `file` (where
+    it was read), and others
     """
 
     wavelength: np.ndarray
@@ -57,12 +59,13 @@ class RawSpectra(NamedTuple):
 
 
 def linked(
-    spectra: RawSpectra, catalogue: pa.Table, column: str
-) -> tuple[RawSpectra, tuple[str, ...]]:
-    """Return spectra under the ids of the catalogue rows whose `column` names them, and remarks.
+    spectra: RawSpectra, ledger: Ledger, catalogue: pa.Table, column: str
+) -> tuple[RawSpectra, Ledger]:
+    """Return spectra under the ids of the catalogue rows whose `column` names them, the account.
 
     For spectra that are known by another name than their source, such as LAMOST's obsid or the
-    name of a file.  Those that no row names keep their own.
+    name of a file.  Those that no row names keep their own.  So do those of the quarantine.
+    Raises UserError where the column is not there, or names none of the spectra.
     """
     if column not in catalogue.column_names:
         known = suggest(column, catalogue.column_names)
@@ -79,10 +82,13 @@ def linked(
         )
     ids = pa.array([a or b for a, b in zip(found, own, strict=True)], pa.string())
     columns = spectra.columns.set_column(spectra.columns.column_names.index("id"), "id", ids)
-    lost = found.count(None)
-    remarks = (f"{lost} spectra are not named by '{column}' of the catalogue",) if lost else ()
+    lone = [name for name, id in zip(own, found, strict=True) if id is None]
+    if lone:
+        some = f"{len(lone)} spectra are not named by '{column}' of the catalogue: {few(lone)}"
+        ledger = ledger.note(some)
+    rows = tuple(row._replace(object=place.get(row.object, row.object)) for row in ledger.rows)
     parts = spectra.wavelength, spectra.flux, spectra.ivar, spectra.offsets
-    return RawSpectra(*parts, columns), remarks
+    return RawSpectra(*parts, columns), replace(ledger, rows=rows)
 
 
 def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
@@ -91,7 +97,7 @@ def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
     A file that cannot be read, or a spectrum without two finite pixels, is quarantined.
     Raises UserError where nothing is left.
     """
-    found: list[tuple[dict[str, Any], np.ndarray]] = []
+    found: list[tuple[str, dict[str, Any], np.ndarray]] = []
     lost = []
     for file in find_files(path):
         try:
@@ -110,10 +116,12 @@ def read_spectra(path: str, id_column: str = "id") -> tuple[RawSpectra, Ledger]:
         good = np.isfinite(pixels).all(1) & (pixels[:, 0] > 0)
         if told["id"] is None or good.sum() < 2:
             reason = told.get(PROBLEM, reason)
-            lost.append(Quarantined(file, str(told["id"]), "", 1, 0, reason))
+            name = "" if told["id"] is None else str(told["id"])
+            lost.append(Quarantined(file, name, "", 1, 0, reason))
         else:
             pixels = pixels[good]
-            kept.append((told, pixels[np.argsort(pixels[:, 0], kind="stable")]))
+            order = np.argsort(pixels[:, 0], kind="stable")
+            kept.append(({**told, "file": file}, pixels[order]))
     if not kept:
         reason = f": {lost[0].file}: {lost[0].reason}" if lost else ""
         raise UserError(f"no spectrum in {path}{reason}; give FITS or Parquet files of spectra")
@@ -149,7 +157,7 @@ def read_fits(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
         pixels = _table(tables[0]) if tables else _image(units[0].data, header)
         names = ("OBJNAME", "OBSID", "OBJID", "NAME")
         id = next((header[n] for n in names if header.get(n) not in (None, "")), Path(file).stem)
-        told: dict[str, Any] = {"id": str(id).strip(), "file": Path(file).name}
+        told: dict[str, Any] = {"id": str(id).strip()}
         for key, name in (("RA", "ra"), ("DEC", "dec"), ("SUBCLASS", "subclass"), ("Z", "z")):
             if key in header:
                 told[name] = header[key]

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from astro_jax.data.ledger import Count, Ledger, Quarantined, opening
+from astro_jax.data.ledger import Count, Ledger, Quarantined, account_of_parts, opening
 
 ROW = Quarantined("a.csv", "7", "R", 0, 3, "repeated epoch")
 WHOLE = Quarantined("b.csv", "", "", 1, 0, "empty file")
@@ -63,3 +63,26 @@ def test_the_quarantine_is_written_whole(tmp_path):
     assert rows[1] == ["a.csv", 'a,"b"\n', "R", "0", "3", "text; with, commas", rows[1][-1]]
     assert rows[2] == ["b.csv", "", "", "1", "0", "empty file", "get it again, or leave it out"]
     assert [p.name for p in tmp_path.iterdir()] == ["q.csv"]
+
+
+def test_a_lost_row_of_a_part_costs_an_object_where_no_other_part_has_it():
+    spectra = [
+        Quarantined("s.fits", "7", "", 1, 0, "constant"),  # whose light curve is there
+        *[Quarantined(f"{k}.fits", "9", "", 1, 0, "constant") for k in range(2)],  # one object
+        *[Quarantined("none.fits", "", "", 1, 0, "no id")] * 2,  # two
+    ]
+    parts = {
+        "curves": opening(4, 40).filter(1, 10, "band is not V").quarantine([ROW]),
+        "spectra": opening(6, 0).quarantine(spectra).note("a remark"),
+        "catalogue": opening(3, 0).quarantine([Quarantined("", "9", "", 1, 0, "unjoined")]),
+    }
+    ledger = account_of_parts(["5", "6", "7", "8"], parts, {"catalogue": "c.csv"})
+    assert ledger.read == Count(8, 40) and ledger.kept == Count(4, 27)
+    assert [row.objects for row in ledger.rows] == [0, 0, 1, 0, 1, 1, 0]
+    assert [row.file for row in ledger.rows[::6]] == ["a.csv", "c.csv"]
+    assert ledger.notes == (
+        "curves: 4 rows read, 3 used, 1 filtered",
+        "spectra: 6 rows read, 1 used, 5 quarantined",
+        "catalogue: 3 rows read, 2 used, 1 quarantined",
+        "a remark",
+    )

@@ -1,16 +1,19 @@
 """Objects from raw light curves, spectra and a catalogue; spectra of LAMOST, SDSS and MILES."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from astro_jax.data.curves import from_arrays
-from astro_jax.data.ledger import opening
-from astro_jax.data.multimodal_parts import assemble, read_catalogue
+from astro_jax.data.ledger import Quarantined, opening
+from astro_jax.data.multimodal_catalogue import read_catalogue
+from astro_jax.data.multimodal_parts import assemble
 from astro_jax.data.multimodal_rules import METADATA, wavelength_grid
 from astro_jax.errors import UserError
-from astro_jax.surveys.spectra import RawSpectra, read_spectra, to_vacuum
+from astro_jax.surveys.spectra import RawSpectra, linked, read_spectra, to_vacuum
 
 COARSE = (3850.0, 9000.0, 10.0)
 
@@ -33,7 +36,8 @@ def raw_spectra(ids=("a", "c", "a", "x"), snr=(5.0, 9.0, 50.0, 3.0), low=3700.0)
     flux = 10 + rng.standard_normal((len(ids), len(wave)))
     offsets = np.arange(len(ids) + 1) * len(wave)
     types = list("ABCD"[: len(ids)])
-    columns = pa.table({"id": list(ids), "snr": list(snr), "sptype": types})
+    told = {"id": list(ids), "snr": list(snr), "sptype": types}
+    columns = pa.table({**told, "file": [f"{k}.fits" for k in range(len(ids))]})
     return RawSpectra(np.tile(wave, len(ids)), flux.ravel(), np.ones(flux.size), offsets, columns)
 
 
@@ -51,7 +55,7 @@ def test_parts_are_joined_by_id():
     curves = light_curves()
     objects, ledger = assemble(
         curves, raw_spectra(), catalogue(), wavelengths=COARSE, label="kind",
-        ledger=opening(4, 480),
+        files={"curves": "c.parquet", "catalogue": "z.csv"},
     )  # fmt: skip
     assert objects.columns["id"].to_pylist() == ["a", "b", "c", "flat", "x"]
     assert objects.columns["label"].to_pylist() == ["a?", "b?", "c?", "flat?", None]
@@ -59,11 +63,17 @@ def test_parts_are_joined_by_id():
     assert present["photometry"] == {"a": True, "b": True, "c": True, "flat": False, "x": False}
     assert present["spectrum"] == {"a": True, "b": False, "c": True, "flat": False, "x": True}
     assert present["metadata"] == {"a": True, "b": True, "c": False, "flat": False, "x": False}
-    assert ledger.read.objects == len(objects) == 5
-    assert ledger.rows[0].object == "flat" and "constant" in ledger.rows[0].reason
+    assert ledger.read.objects == 6 and ledger.kept.objects == len(objects) == 5
+    flat, unjoined = ledger.rows
+    assert flat[:5] == ("c.parquet", "flat", "", 0, 120) and "constant" in flat.reason
+    assert unjoined[:5] == ("z.csv", "z", "", 1, 0) and "neither light curve" in unjoined.reason
     assert ledger.read.observations == 480 == ledger.kept.observations + 120
-    assert "3 of 5 objects are not in the catalogue" in ledger.notes
-    assert "1 catalogue rows have neither light curve nor spectrum" in ledger.notes
+    assert ledger.notes == (
+        "curves: 4 rows read, 3 used, 1 quarantined",
+        "spectra: 4 rows read, 4 used",
+        "catalogue: 3 rows read, 2 used, 1 quarantined",
+        "3 of 5 objects are not in the catalogue: c, flat, x",
+    )
 
 
 def test_the_best_spectrum_stands_first():
@@ -101,7 +111,8 @@ def test_the_released_rules_need_the_released_columns():
 
 def test_a_column_that_is_not_there_is_unknown():
     few = catalogue().drop_columns(["ruwe", "w4_mag"])
-    objects, _ = assemble(light_curves(), None, few)
+    objects, ledger = assemble(light_curves(), None, few)
+    assert "2 of 34 catalogue columns have no value: w4_mag, ruwe" in ledger.notes
     part = objects.parts["metadata"]
     assert not part.mask[:, METADATA.index("ruwe")].any() and part.mask[0].sum() == 32
 
@@ -109,7 +120,24 @@ def test_a_column_that_is_not_there_is_unknown():
 def test_spectra_that_do_not_reach_the_grid_are_told():
     objects, ledger = assemble(light_curves(), raw_spectra(low=9050.0), None, wavelengths=COARSE)
     assert not objects.present["spectrum"].any()
-    assert "4 spectra are constant or do not reach the grid" in ledger.notes
+    rows = ledger.rows[1:]  # the first is the constant light curve
+    assert [row.object for row in rows] == ["a", "c", "a", "x"]
+    assert [row.file for row in rows] == [f"{k}.fits" for k in range(4)]
+    reason = "spectrum does not reach the grid, 3850 to 8990 Angstrom"
+    assert {row.reason for row in rows} == {reason}
+
+
+def test_spectra_without_a_pixel_are_told():
+    raw = raw_spectra()
+    part = [slice(a, b) for a, b in zip(raw.offsets[:-1], raw.offsets[1:], strict=True)]
+    raw.flux[part[0]], raw.ivar[part[3]] = 7.0, 0.0
+    objects, ledger = assemble(None, raw, None, wavelengths=COARSE)
+    assert objects.parts["spectrum"].lengths.tolist() == [1, 1, 0]
+    assert [(row.file, row.object, row.reason) for row in ledger.rows] == [
+        ("0.fits", "a", "constant spectrum: the median absolute deviation is 0"),
+        ("3.fits", "x", "spectrum without inverse variances above 0 on the grid"),
+    ]
+    assert ledger.notes == ("spectra: 4 rows read, 2 used, 2 quarantined",)
 
 
 def test_choices_that_are_missing_are_named():
@@ -136,11 +164,26 @@ def test_a_catalogue_keeps_the_last_row_of_an_id(tmp_path):
             csv.write_csv(table.slice(0, 3), path)
         else:
             pq.write_table(table, path)
-        found, notes = read_catalogue(path)
+        found, ledger = read_catalogue(path)
         assert found["id"].to_pylist() == ["6", "5"] and found["ruwe"].to_pylist() == [2.0, 3.0]
-        assert "repeated" in notes[0]
+        no_id = [("", "catalogue row with no id")] if name == "x.parquet" else []
+        told = [("5", "catalogue row of a repeated id: the last one stays"), *no_id]
+        assert [(row.object, row.reason) for row in ledger.rows] == told
     with pytest.raises(UserError, match="lacks column 'source_id'"):
         read_catalogue(tmp_path / "x.parquet", "source_id")
+
+
+def test_lost_spectra_are_named_by_their_source_too():
+    table = pa.table({"id": ["s1", "s2"], "obsid": ["a", "lost"]})
+    lost = [Quarantined(f"{name}.fits", name, "", 1, 0, "no two finite pixels")
+            for name in ("lost", "other")]  # fmt: skip
+    ledger = opening(6, 0).quarantine(lost)
+    spectra, ledger = linked(raw_spectra(), ledger, table, "obsid")
+    assert spectra.columns["id"].to_pylist() == ["s1", "c", "s1", "x"]
+    assert [(row.file, row.object) for row in ledger.rows] == [
+        ("lost.fits", "s2"), ("other.fits", "other")
+    ]  # fmt: skip
+    assert ledger.notes == ("2 spectra are not named by 'obsid' of the catalogue: c, x",)
 
 
 # Spectra of surveys
@@ -166,7 +209,7 @@ def test_an_original_file_and_the_table_made_of_it_agree(shared):
         pytest.skip(f"no {folder}")
     raw, _ = read_spectra(str(folder))
     made, _ = read_spectra(str(table / "lamost_lrs_sample.parquet"))
-    names = [file.removesuffix(".fits") for file in raw.columns["file"].to_pylist()]
+    names = [Path(file).stem for file in raw.columns["file"].to_pylist()]
     there = made.columns["id"].to_pylist()
     pairs = [(k, there.index(name)) for k, name in enumerate(names) if name in there]
     assert len(pairs) > 3
