@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from astro_jax.data.clean import FileError
 from astro_jax.data.curves import Curves
-from astro_jax.data.ledger import Ledger, Quarantined, opening
-from astro_jax.data.multimodal import Features, Objects, Series, Spectra
+from astro_jax.data.ledger import Ledger, opening
+from astro_jax.data.multimodal import Features, Objects, Spectra
+from astro_jax.data.multimodal_bands import AUX, FIRST, band_part
 from astro_jax.data.multimodal_rules import (
     METADATA,
     SPECTRUM_CHANNELS,
@@ -22,12 +23,8 @@ from astro_jax.data.multimodal_rules import (
     WAVELENGTHS,
     choose,
     features,
-    scale_curves,
-    series,
-    string_lengths,
     wavelength_grid,
 )
-from astro_jax.data.periods import candidate_periods
 from astro_jax.data.read import Choice, load
 from astro_jax.data.table import open_parquet
 from astro_jax.errors import UserError, one_line, suggest
@@ -35,15 +32,6 @@ from astro_jax.surveys.source import split_lines
 from astro_jax.surveys.spectra import RawSpectra
 from astro_jax.surveys.values import ids as ids_of_text
 from astro_jax.surveys.values import numbers, plain, typed_ids
-
-ZERO = 16.4  # magnitude of 1 mJy (AB)
-# Constants of a light curve -> columns of the ASAS-SN catalogue
-AUX = {
-    "amplitude": "amplitude",
-    "period": "period",
-    "lksl": "lksl_statistic",
-    "rfr_score": "rfr_score",
-}
 
 
 def read_catalogue(path: str | Path, id_column: str = "id") -> tuple[pa.Table, tuple[str, ...]]:
@@ -123,30 +111,29 @@ def assemble(
     wavelengths: tuple = WAVELENGTHS,
     label: str = "label",
     ledger: Ledger | None = None,
+    bands: Mapping[str, str] | None = None,
 ) -> tuple[Objects, Ledger]:
     """Return the objects of light curves and spectra, joined with a catalogue by id; the account.
 
     Without either the objects are those of the catalogue.
 
-    curves: one row an id (choose a band); label: a column of the catalogue, the light curves or
-    the spectra, in this order
+    curves: one row an id and band; label: a column of the catalogue, the light curves or the
+    spectra, in this order
     ledger: the account of the curves.  Constant light curves are quarantined; spectra that are
-    constant or do not reach the grid have no pixel observed.  What is not joined is a remark.
+    constant or do not reach the grid have no pixel observed.  What is not joined is a remark, and
+    so are the objects that lack one of several bands.
+    bands: {band: modality}, see `multimodal_bands.band_modalities`; without, one row an id
+    Raises UserError where there is nothing, or where an id has several light curves in a band.
     """
     if curves is None and spectra is None and catalogue is None:
         raise UserError("nothing to assemble: give config.data.curves, .spectra or .catalogue")
     own = [] if curves is None else _ids(curves.columns)
-    if len(set(own)) < len(own):
-        raise UserError(
-            "several rows an id among the light curves: choose one config.data.band, or leave one "
-            "row an id where there is one band"
-        )
     theirs = [] if spectra is None else _ids(spectra.columns)
     ids = list(dict.fromkeys([*own, *theirs]))
     if curves is None and spectra is None:
         ids = _ids(catalogue)
     account = ledger or opening(len(own), 0 if curves is None else len(curves.time))
-    new = len(ids) - len(own)
+    new = len(ids) - len(own)  # an object counts once, in however many bands
     account = Ledger(
         read=type(account.read)(account.read.objects + new, account.read.observations),
         kept=type(account.kept)(account.kept.objects + new, account.kept.observations),
@@ -154,9 +141,13 @@ def assemble(
     )  # fmt: skip
     table, remarks = joined(ids, catalogue)
     parts: dict[str, Any] = {}
-    if curves is not None:
-        parts["photometry"], lost = _photometry(curves, own, len(ids), table, rules)
+    bands = bands or {"": FIRST}
+    for band, name in bands.items() if curves is not None else ():
+        parts[name], lost = band_part(curves, band, ids, table, rules, name == FIRST)
         account = account.quarantine(lost)
+        lacking = int((~parts[name].present).sum())
+        if lacking and len(bands) > 1:
+            remarks += (f"{lacking} of {len(ids)} objects have no light curve in {band} ({name})",)
     if spectra is not None:
         parts["spectrum"], unseen = _spectra(spectra, theirs, ids, rules, wavelengths)
         remarks += (f"{unseen} spectra are constant or do not reach the grid",) if unseen else ()
@@ -198,55 +189,6 @@ def joined(ids: Sequence[str], catalogue: pa.Table | None) -> tuple[dict[str, np
     return table, tuple(remarks)
 
 
-def _photometry(
-    curves: Curves, own: list[str], count: int, table: Mapping[str, np.ndarray], rules: str
-) -> tuple[Series, list[Quarantined]]:
-    """Return the light curves, objects without one behind them, and what was quarantined."""
-    flux = 10 ** (-0.4 * (curves.mag.astype(float) - ZERO))
-    error = np.nan_to_num(0.4 * np.log(10) * curves.magerr * flux, nan=0.0)  # 0: unknown
-    empty = np.full(count - len(own), curves.offsets[-1])
-    offsets = np.concatenate([curves.offsets, empty]).astype(np.int64)
-    scaled = scale_curves(curves.time, flux, error, offsets)
-    lost = [
-        Quarantined("", own[k], "", 0, int(curves.lengths[k]), scaled.reason[k])
-        for k in range(len(own))
-        if scaled.reason[k]
-    ]
-    constants = constants_of(curves, flux, count, table, rules)
-    return series(scaled, constants, rules), lost
-
-
-def constants_of(
-    curves: Curves, flux: np.ndarray, count: int, table: Mapping[str, np.ndarray], rules: str
-) -> dict[str, np.ndarray]:
-    """Return amplitude (mag), log10 period (days), string length, and officially rfr_score.
-
-    From the catalogue where it knows them, else from the light curve: the height between the 2.5
-    and the 97.5 percentile, the best candidate period, the string length folded by it.
-    """
-    known = {k: table.get(name, np.full(count, np.nan)).copy() for k, name in AUX.items()}
-    if rules == "official" and not np.isfinite(known["rfr_score"]).any():
-        raise UserError(
-            "rules='official' needs the catalogue column 'rfr_score' of ASAS-SN; "
-            "config.data.rules=full does without"
-        )
-    lacking = np.flatnonzero(~np.isfinite(known["period"][: len(curves)]))
-    if len(lacking):
-        found = candidate_periods(curves.take(lacking), 1).periods[:, 0]
-        known["period"][lacking] = np.where(np.isfinite(found), found, np.nan)
-    for k in np.flatnonzero(~np.isfinite(known["amplitude"][: len(curves)])):
-        part = curves.mag[curves.offsets[k] : curves.offsets[k + 1]]
-        if len(part):
-            known["amplitude"][k] = np.ptp(np.percentile(part, [2.5, 97.5]))
-    period = np.nan_to_num(known["period"][: len(curves)], nan=1.0)
-    folded = string_lengths(curves.time, flux, curves.offsets, np.maximum(period, 1e-6))
-    own = ~np.isfinite(known["lksl"][: len(curves)])
-    known["lksl"][: len(curves)][own] = folded[own]
-    positive = np.where(known["period"] > 0, known["period"], np.nan)
-    return {**{k: known[k] for k in ("amplitude", "lksl", "rfr_score")},
-            "log_period": np.log10(positive)}  # fmt: skip
-
-
 def _spectra(
     spectra: RawSpectra, theirs: list[str], ids: list[str], rules: str, wavelengths: tuple
 ) -> tuple[Spectra, int]:
@@ -278,6 +220,7 @@ def _labels(name: str, ids: Sequence[str], sources: Sequence[tuple]) -> list[str
         if columns is not None and name in columns.column_names:
             keys = columns["id"].to_pylist() if own is None else own
             texts = [None if v is None else str(v) for v in columns[name].to_pylist()]
-            found = dict(zip(keys, texts, strict=True))
+            pairs = zip(keys, texts, strict=True)
+            found = {key: text for key, text in pairs if text is not None}
             return [found.get(key) for key in ids]
     return None

@@ -113,7 +113,7 @@ def test_spectra_that_do_not_reach_the_grid_are_told():
 
 
 def test_choices_that_are_missing_are_named():
-    with pytest.raises(UserError, match="choose one config.data.band"):
+    with pytest.raises(UserError, match="choose config.data.band"):
         assemble(light_curves(ids=("a", "a")), None, None)
     with pytest.raises(UserError, match="nothing to assemble"):
         assemble(None, None, None)
