@@ -17,6 +17,7 @@ _WHERE = {
     "fit_classifier": "fitting",
     "load": "weights",
     "predict": "prediction",
+    "read_objects": "multimodal_source",
     "read_survey": "data.read",
     "read_transients": "data.read_transients",
     "reconstruct": "infer",

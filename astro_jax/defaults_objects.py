@@ -1,5 +1,6 @@
 """What the configs on several modalities share: the published hyper-parameters and the data."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -50,22 +51,28 @@ def training(job: str, mode: str, subset: str, clip: bool) -> ConfigDict:
     return config
 
 
-def towers(mode: str, subset: str, clip: bool, official: bool) -> dict[str, Any]:
-    """Return the specs of the three towers with the published dropouts."""
+def towers(
+    mode: str, subset: str, clip: bool, official: bool, bands: Sequence[str] = ("V",)
+) -> dict[str, Any]:
+    """Return the specs of the towers with the published dropouts, one of photometry a band.
+
+    The first band is `photometry`, a further one such as g `photometry_g`.
+    """
     found = settings(mode, subset, clip)
     photometry, metadata = (
         (OfficialInformer, OfficialMetadata) if official else (Informer, Metadata)
     )
     sizes = {"width": 128, "heads": 4, "ffn": 512, "blocks": 8}
+    names = ("photometry", *(f"photometry_{band}" for band in bands[1:]))
     return {
-        "photometry": spec(photometry, **sizes, dropout=found.photometry),
+        **{name: spec(photometry, **sizes, dropout=found.photometry) for name in names},
         "spectrum": spec(GalSpecNet, channels=(64, 64, 32, 32), dropout=found.spectrum),
         "metadata": spec(metadata, width=512, dropout=found.metadata),
     }
 
 
-def data(official: bool) -> ConfigDict:
-    """Return where the objects come from."""
+def data(official: bool, bands: Sequence[str] = ("V",)) -> ConfigDict:
+    """Return where the objects come from; bands: of the light curves where they are simulated."""
     return ConfigDict(
         {
             "path": "",  # a file or a folder of the published layout; empty, and no raw parts:
@@ -74,7 +81,7 @@ def data(official: bool) -> ConfigDict:
             "catalogue": "",  # Parquet or CSV with the columns of multimodal_rules.METADATA
             "catalogue_id": "id",  # its column with the id of the source, such as source_id
             "spectra_link": "",  # its column with the name of the spectrum, where that is another
-            "band": "",  # of the light curves, such as V or g
+            "band": "",  # of the light curves, such as V; V,g for a model of both bands
             "label": "label",  # a column of catalogue, light curves or spectra
             "rules": "official" if official else "full",  # see data.multimodal_rules
             "padding": "zero",  # or tile_aux: the first released loader
@@ -84,6 +91,6 @@ def data(official: bool) -> ConfigDict:
             "top": 0,  # the commonest classes, others are left out; 0: all. The paper has 10
             "required": ("photometry", "spectrum", "metadata"),  # others are left out
             "workers": 0,
-            "simulate": {"stars": 2000, "spectra": 1.0, "bands": ("V",)},
+            "simulate": {"stars": 2000, "spectra": 1.0, "bands": tuple(bands)},
         }
     )

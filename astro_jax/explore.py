@@ -55,7 +55,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
     with locked(workdir):
         print(announce(config), flush=True)
         statistics = trained.config.get("statistics")
-        parts = load_parts(config, statistics.to_dict() if statistics else None)
+        told = statistics.to_dict() if statistics else None
+        parts = load_parts(config, told, trained.config.modalities)
         print(parts.ledger.summary(), flush=True)
         parts.ledger.write(str(workdir / "quarantine.csv"))
         tables, shown = explore(trained, parts.train, parts.test, config)

@@ -1,7 +1,6 @@
 """Predictions for files of objects in several modalities, whichever of them a file has."""
 
 import json
-import logging
 
 import pyarrow as pa
 from ml_collections import ConfigDict
@@ -13,7 +12,7 @@ from astro_jax.data.source import announce
 from astro_jax.data.table import write_parquet
 from astro_jax.errors import UserError
 from astro_jax.multimodal_infer import ObjectPredictions, predict_objects
-from astro_jax.multimodal_source import from_parts, points_of, simulated, simulates
+from astro_jax.multimodal_source import check_curves, parts_for, points_of, simulated, simulates
 from astro_jax.surveys.astrom3 import is_published, read_published
 from astro_jax.weights import Run
 
@@ -60,16 +59,14 @@ def objects_for(config: ConfigDict, trained: Run) -> tuple[Objects, Ledger]:
 
     Published files are standardised already.  Raw parts are joined by id; any may be absent.
     """
-    data, told = config.data, trained.config.statistics.to_dict()
+    data = config.data
+    check_curves(data)
     if simulates(data):
         objects = simulated(config)
+        told = trained.config.statistics.to_dict()
         return standardised(objects, told), opening(len(objects), points_of(objects))
     if not data.path:
-        objects, ledger = from_parts(data)
-        strange = sorted(set(objects.parts) - set(trained.config.modalities))
-        if strange:
-            logging.warning("the run was trained without %s: left out", ", ".join(strange))
-        return standardised(objects.without(*strange), told), ledger
+        return parts_for(data, trained)
     if not is_published(data.path):
         raise UserError(
             f"{data.path} is no file or folder of the published layout (columns photometry, "

@@ -1,5 +1,7 @@
 """From `config.data` to objects in several modalities: simulated, published, or raw parts."""
 
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,16 +10,18 @@ from ml_collections import ConfigDict
 from astro_jax.data.labels import as_label, label_texts
 from astro_jax.data.ledger import Ledger, opening
 from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal_bands import band_modalities, further_bands
 from astro_jax.data.multimodal_catalogue import read_catalogue
 from astro_jax.data.multimodal_parts import assemble
 from astro_jax.data.multimodal_rules import Statistics, standardised, statistics
 from astro_jax.data.multimodal_splits import split_rows
-from astro_jax.data.read import read_survey
+from astro_jax.data.read import as_bands, read_survey
 from astro_jax.data.simulate.trimodal import simulate_objects
 from astro_jax.data.source import PATHS
 from astro_jax.errors import UserError, suggest
 from astro_jax.surveys.astrom3 import is_published, read_published
 from astro_jax.surveys.spectra import linked, read_spectra
+from astro_jax.weights import Run
 
 PARTS = ("train", "valid", "test")
 
@@ -48,16 +52,21 @@ def simulates(data: ConfigDict) -> bool:
     return not any(data[name] for name in PATHS)
 
 
-def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectParts:
+def load_parts(
+    config: ConfigDict, told: Statistics | None = None, known: Sequence[str] = ()
+) -> ObjectParts:
     """Read or simulate the objects of `config.data`, split, choose, standardise.
 
     Chosen are those with the required modalities, of the commonest classes.
 
-    told: statistics of a run that this one goes on from, instead of those of the training part
+    told, known: statistics and modalities of a run that this one goes on from, or looks at; else
+        the statistics are those of the training part, the modalities those of `config.model`
     Published files come split and standardised; a file or folder that is not split is split by id
     and `config.seed`, see `data.multimodal_splits`.
     """
-    splits, ledger, ready = read_splits(config)
+    wanted = modalities_of(config)
+    splits, ledger, ready = read_splits(config, known or wanted)
+    check_bands(config.data, splits["train"].parts, wanted, known)
     splits, ledger = require(splits, ledger, tuple(config.data.required))
     _check_left(splits, ledger)
     splits, ledger = commonest(splits, ledger, config.data.top)
@@ -68,14 +77,55 @@ def load_parts(config: ConfigDict, told: Statistics | None = None) -> ObjectPart
     return ObjectParts(*(standardised(splits[name], told) for name in PARTS), ledger, told)
 
 
-def read_splits(config: ConfigDict) -> tuple[dict[str, Objects], Ledger, bool]:
-    """Return the objects by part, the account, and whether they are standardised already."""
+def modalities_of(config: ConfigDict) -> tuple[str, ...]:
+    """Return the modalities that `config.model` has towers for; none where there is no model."""
+    model = config.get("model", {})
+    if "modality" in model:
+        return (model.modality,)
+    return tuple(sorted(model.get("encoder", model).get("towers", ())))
+
+
+def check_bands(
+    data: ConfigDict, there: Iterable[str], wanted: Sequence[str], known: Sequence[str]
+) -> None:
+    """Raise UserError where the bands of the data are not those of the model or of the run.
+
+    there: modalities of the data; wanted: of the model to train; known: of the run before it
+    Bands that a classifier of one modality does not use are as they may be.
+    """
+    said = f"config.data.path={data.path}" if data.path else f"config.data.band={data.band}"
+    if simulates(data):
+        said = f"config.data.simulate.bands={tuple(data.simulate.bands)}"
+    fitting = wanted if len(wanted) > 1 else known
+    problems = (
+        (wanted, known if known else wanted, "config.model has {}, the run at config.init has {}"),
+        (there, fitting if fitting else there, f"the data have {{}} ({said}), the model has {{}}"),
+        (wanted, there, f"config.model has {{}}, the data have {{}} ({said})"),
+    )
+    for some, others, text in problems:
+        odd = sorted(set(further_bands(some)) - set(others))
+        if odd:
+            raise UserError(
+                f"{text.format(odd[0], ', '.join(sorted(others)))}; give one band to a model of "
+                "one, and two (config.data.band=V,g) to a model of both, such as the variants "
+                "'four' of pretrain_astrom3.py and classify_astrom3.py"
+            )
+
+
+def read_splits(
+    config: ConfigDict, known: Sequence[str] = ()
+) -> tuple[dict[str, Objects], Ledger, bool]:
+    """Return the objects by part, the account, and whether they are standardised already.
+
+    known: modalities that bands are named by, see `multimodal_bands.band_modalities`
+    """
     data = config.data
+    check_curves(data)
     if simulates(data):
         objects = simulated(config)
         return cut(objects, config.seed), opening(len(objects), points_of(objects)), False
     if not data.path:
-        objects, ledger = from_parts(data)
+        objects, ledger = from_parts(data, known)
         return cut(objects, config.seed), ledger, False
     if not is_published(data.path):
         raise UserError(
@@ -104,8 +154,21 @@ def simulated(config: ConfigDict) -> Objects:
     )
 
 
-def from_parts(data: ConfigDict) -> tuple[Objects, Ledger]:
-    """Return the objects of raw light curves, spectra and a catalogue, and the account."""
+def check_curves(data: ConfigDict) -> None:
+    """Raise UserError where a band is chosen of light curves that have none to choose from."""
+    if data.band and not data.curves:
+        raise UserError(
+            f"config.data.band={data.band} chooses among the light curves of config.data.curves: "
+            "give that path; what is simulated has config.data.simulate.bands"
+        )
+
+
+def from_parts(data: ConfigDict, known: Sequence[str] = ()) -> tuple[Objects, Ledger]:
+    """Return the objects of raw light curves, spectra and a catalogue, and the account.
+
+    known: modalities that bands are named by, see `multimodal_bands.band_modalities`
+    """
+    bands = band_modalities(as_bands(data.band), known)
     curves = spectra = catalogue = None
     accounts: dict[str, Ledger] = {}
     if data.curves:
@@ -122,8 +185,45 @@ def from_parts(data: ConfigDict) -> tuple[Objects, Ledger]:
         )
     return assemble(
         curves, spectra, catalogue, data.rules, tuple(data.wavelengths), data.label, accounts,
-        {name: data[name] for name in accounts},
+        {name: data[name] for name in accounts}, bands,
     )  # fmt: skip
+
+
+def read_objects(
+    run: Run,
+    curves: str = "",
+    spectra: str = "",
+    catalogue: str = "",
+    band: str = "",
+    catalogue_id: str = "id",
+    spectra_link: str = "",
+) -> tuple[Objects, Ledger]:
+    """Read raw parts, joined by id, into objects for a run on several modalities; the account.
+
+    The arguments are the keys of `config.data` (see `defaults_objects.data`): paths, whichever
+    there are; band: of the light curves, or several with commas.  Objects are standardised as those
+    that the run was trained on.
+    Raises UserError where a file cannot be used, or a band is none of the run.
+    """
+    data = {"curves": curves, "spectra": spectra, "catalogue": catalogue, "band": band}
+    data |= {"catalogue_id": catalogue_id, "spectra_link": spectra_link, "label": ""}
+    rows = run.config.rows
+    data |= {"path": "", "rules": rows.rules, "wavelengths": rows.wavelengths}
+    return parts_for(ConfigDict(data), run)
+
+
+def parts_for(data: ConfigDict, run: Run) -> tuple[Objects, Ledger]:
+    """Return the raw parts of `data` as a run knows them, standardised; and the account.
+
+    A modality that the run was trained without is left out, and logged.
+    """
+    known = run.config.modalities
+    objects, ledger = from_parts(data, known)
+    check_bands(data, objects.parts, (), known)
+    strange = sorted(set(objects.parts) - set(known))
+    if strange:
+        logging.warning("the run was trained without %s: left out", ", ".join(strange))
+    return standardised(objects.without(*strange), run.config.statistics.to_dict()), ledger
 
 
 def cut(objects: Objects, seed: int) -> dict[str, Objects]:

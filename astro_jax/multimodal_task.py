@@ -25,7 +25,7 @@ def object_task(config: ConfigDict) -> Task:
     """
     base = _base(config)
     told = base.config.statistics.to_dict() if base and "statistics" in base.config else None
-    parts = load_parts(config, told)
+    parts = load_parts(config, told, base.config.get("modalities", ()) if base else ())
     classes = _classes(parts.train, base)
     labelled = [with_codes(part, classes) for part in parts[:3]]
     train, valid, test = (
@@ -174,12 +174,13 @@ def start_params(config: ConfigDict) -> Any:
     """
     if not config.init:
         return None
-    source = load(config.init).params
-    encoder = source.get("encoder", source)
+    base = load(config.init)
+    encoder = base.params.get("encoder", base.params)
     modality = config.model.get("modality", "")
     tower = f"towers_{modality}"
+    alone = base.config.model.get("modality", "")
     if modality and tower in encoder:
         encoder = encoder[tower]
-    elif modality and "projections_" + modality in encoder:
+    elif modality and modality != alone:
         raise UserError(f"config.init={config.init} has no tower of {modality}")
     return {"encoder": encoder}

@@ -4,10 +4,11 @@
     python -m astro_jax.main --config=configs/classify_astrom3.py:all_sub10_clip \
         --config.init=runs/clip
 
-Variants: `photo`, `spectra`, `meta`, `all`, with the published hyper-parameters; behind them
-`_sub50`, `_sub25`, `_sub10` (a share of the labels), `_clip` (the set that was found for a start
-from CLIP: give `init`), `_official` (the released towers and rules), in this order.  The run at
-`init` is one of pre-training with the same seed: only the labels shrink.
+Variants: `photo`, `spectra`, `meta`, `all`, with the published hyper-parameters; `second` (the
+light curve in a second band, g, alone) and `four` (all of them and g) with those of `photo` and
+`all`; behind them `_sub50`, `_sub25`, `_sub10` (a share of the labels), `_clip` (the set that was
+found for a start from CLIP: give `init`), `_official` (the released towers and rules), in this
+order.  The run at `init` is one of pre-training with the same seed: only the labels shrink.
 Expected on the published data (five seeds, accuracy in %): photo 90.7, spectra 76.3, meta 85.7, all
 94.1; with 10 % of the labels 84.5, 46.7, 74.9, 88.3, and from CLIP 91.3, 61.0, 77.2, 89.9.
 """
@@ -21,8 +22,10 @@ from astro_jax.models.astrom3 import AstroM3, FusedClassifier, MeanFusion, Tower
 from astro_jax.objectives.contrastive import fused_classification
 from astro_jax.spec import spec
 
-VARIANTS = ("photo", "spectra", "meta", "all")
-MODALITY = {"photo": "photometry", "spectra": "spectrum", "meta": "metadata"}
+VARIANTS = ("photo", "spectra", "meta", "all", "second", "four")
+MODALITY = {"photo": "photometry", "second": "photometry_g", "spectra": "spectrum",
+            "meta": "metadata"}  # fmt: skip
+PUBLISHED = {"second": "photo", "four": "all"}  # whose hyper-parameters they take
 
 
 def get_config(variant: str = "all") -> ConfigDict:
@@ -36,14 +39,16 @@ def get_config(variant: str = "all") -> ConfigDict:
         raise UserError(f"classify_astrom3 has no variant '{variant}'{suggest(mode, VARIANTS)}")
     share = next((word for word in words if word in SUBSETS), "full")
     clip, official = "clip" in words, "official" in words
-    config = defaults.training("astro_jax.classify_objects:run", mode, share, clip)
+    found = PUBLISHED.get(mode, mode)
+    bands = ("V", "g") if mode in PUBLISHED else ("V",)
+    config = defaults.training("astro_jax.classify_objects:run", found, share, clip)
     config.monitor, config.select = "loss", "error"
     config.subset = share
     config.subset_test = False  # True: the test part is capped like the others, as published
     config.brightest = False  # the brightest of each class instead of random ones
-    towers = defaults.towers(mode, share, clip, official)
-    config.data = defaults.data(official)
-    if mode == "all":
+    towers = defaults.towers(found, share, clip, official, bands)
+    config.data = defaults.data(official, bands)
+    if mode in ("all", "four"):
         encoder = spec(AstroM3, towers=towers)
         config.model = spec(FusedClassifier, encoder=encoder, head=spec(MeanFusion, classes=0))
     else:

@@ -2,10 +2,14 @@
 
     python -m astro_jax.main --config=configs/pretrain_astrom3.py --workdir=runs/clip
     python -m astro_jax.main --config=configs/pretrain_astrom3.py --config.data.path=full_42
+    python -m astro_jax.main --config=configs/pretrain_astrom3.py:four \
+        --config.data.curves=curves.parquet --config.data.band=V,g \
+        --config.data.catalogue=catalogue.parquet
 
-`data.path` is a file or a folder of the published layout (AstroM3Processed); empty: simulate.
+`data.path` is a file or a folder of the published layout (AstroM3Processed); raw parts instead, see
+docs/astrom3.md; nothing: simulate.
 Variants: none (recommended: attention under a mask, missing values and modalities allowed),
-`official` (the released towers and rules), `four` (a second band as a fourth modality, simulated).
+`official` (the released towers and rules), `four` (the second band g as a fourth modality).
 Hyper-parameters: the published set `clip-full`.  Expected on the published data: the frozen space
 classifies 81 % (photometry), 67 % (spectra) and 75 % (metadata) by the nearest centroid.
 """
@@ -28,13 +32,10 @@ def get_config(variant: str = "") -> ConfigDict:
     official = variant == "official"
     config = defaults.training("astro_jax.pretrain_objects:run", "clip", "full", False)
     config.monitor, config.select = "loss", "mismatch"
-    towers = defaults.towers("clip", "full", False, official)
-    if variant == "four":
-        towers["photometry_g"] = ConfigDict(towers["photometry"].to_dict())
-    config.data = defaults.data(official)
+    bands = ("V", "g") if variant == "four" else ("V",)
+    towers = defaults.towers("clip", "full", False, official, bands)
+    config.data = defaults.data(official, bands)
     config.data.required = ("photometry", "metadata")
-    if variant == "four":
-        config.data.simulate.bands = ("V", "g")
     config.model = spec(AstroM3, towers=towers)
     config.objective = spec(contrastive, rows=0, axis="")
     return config

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from astro_jax import defaults
 
-TOWERS = {"photometry": "photo", "spectrum": "spectra", "metadata": "meta"}
+TOWERS = ("photometry", "photometry_g", "spectrum", "metadata")
 
 
 def get_config(variant: str = "clip") -> ConfigDict:
@@ -30,7 +30,7 @@ def get_config(variant: str = "clip") -> ConfigDict:
                 ("optimizer.b1", 0.7, 0.99, "linear"),
                 ("optimizer.l2", 1e-5, 1e-1, "log"),
                 ("plateau.factor", 0.1, 1.0, "linear"),
-                *((key, 0.0, 0.4, "linear") for key in dropouts(variant)),
+                *((key, 0.0, 0.4, "linear") for key in dropouts(fit.model)),
             ),
             "data": fit.data,
         }
@@ -41,10 +41,10 @@ def get_config(variant: str = "clip") -> ConfigDict:
     return config
 
 
-def dropouts(variant: str) -> list[str]:
-    """Return the keys of the dropouts of a variant: of its tower, or of all three."""
-    mode = variant.partition("_")[0]
-    if mode in TOWERS.values():
+def dropouts(model: ConfigDict) -> list[str]:
+    """Return the keys of the dropouts of a model: of its tower, or of all of them."""
+    if "modality" in model:
         return ["model.encoder.dropout"]
-    at = "model.towers" if mode == "clip" else "model.encoder.towers"
-    return [f"{at}.{tower}.dropout" for tower in TOWERS]
+    at = "model.encoder.towers" if "encoder" in model else "model.towers"
+    towers = model.get("encoder", model).towers
+    return [f"{at}.{tower}.dropout" for tower in TOWERS if tower in towers]

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from astro_jax.data.curves import Curves
 from astro_jax.data.ledger import Ledger, Quarantined, account_of_parts, few, opening
-from astro_jax.data.multimodal import Features, Objects, Series, Spectra
-from astro_jax.data.multimodal_catalogue import AUX
+from astro_jax.data.multimodal import Features, Objects, Spectra
+from astro_jax.data.multimodal_bands import FIRST, band_part
 from astro_jax.data.multimodal_rules import (
     METADATA,
     SPECTRUM_CHANNELS,
@@ -22,16 +22,11 @@ from astro_jax.data.multimodal_rules import (
     choose,
     features,
     observed,
-    scale_curves,
-    series,
-    string_lengths,
     wavelength_grid,
 )
-from astro_jax.data.periods import candidate_periods
 from astro_jax.errors import UserError
 from astro_jax.surveys.spectra import RawSpectra
 
-ZERO = 16.4  # magnitude of 1 mJy (AB)
 UNJOINED = "catalogue row with neither light curve nor spectrum"
 
 
@@ -44,26 +39,24 @@ def assemble(
     label: str = "label",
     accounts: Mapping[str, Ledger] | None = None,
     files: Mapping[str, str] | None = None,
+    bands: Mapping[str, str] | None = None,
 ) -> tuple[Objects, Ledger]:
     """Return the objects of light curves and spectra, joined with a catalogue by id; the account.
 
     Without either the objects are those of the catalogue.
 
-    curves: one row an id (choose a band); label: a column of the catalogue, the light curves or
-    the spectra, in this order
+    curves: one row an id and band; label: a column of the catalogue, the light curves or the
+    spectra, in this order
     accounts: of "curves", "spectra" and "catalogue" by their readers; files: where these were read
+    bands: {band: modality}, see `multimodal_bands.band_modalities`; without, one row an id
     Quarantined are constant light curves, spectra that are constant or do not reach the grid, and
-    rows of the catalogue with neither.  An object whose light curve or spectrum is lost stays.
-    Raises UserError for several light curves of an id, and where there is no part.
+    rows of the catalogue with neither.  An object whose light curve or spectrum is lost stays; how
+    many lack one of several bands is a remark.
+    Raises UserError where there is no part, and for several light curves of an id in a band.
     """
     if curves is None and spectra is None and catalogue is None:
         raise UserError("nothing to assemble: give config.data.curves, .spectra or .catalogue")
     own = [] if curves is None else _ids(curves.columns)
-    if len(set(own)) < len(own):
-        raise UserError(
-            "several rows an id among the light curves: choose one config.data.band, or leave one "
-            "row an id where there is one band"
-        )
     theirs = [] if spectra is None else _ids(spectra.columns)
     ids = list(dict.fromkeys([*own, *theirs]))
     if curves is None and spectra is None:
@@ -71,10 +64,15 @@ def assemble(
     table, remarks = joined(ids, catalogue)
     parts: dict[str, Any] = {}
     ledgers: dict[str, Ledger] = dict(accounts or {})
+    bands = bands or {"": FIRST}
     if curves is not None:
-        parts["photometry"], lost = _photometry(curves, own, len(ids), table, rules)
-        opened = ledgers.get("curves") or opening(len(own), len(curves.time))
-        ledgers["curves"] = opened.quarantine(lost)
+        ledgers.setdefault("curves", opening(len(own), len(curves.time)))
+    for band, name in bands.items() if curves is not None else ():
+        parts[name], lost = band_part(curves, band, ids, table, rules, name == FIRST)
+        ledgers["curves"] = ledgers["curves"].quarantine(lost)
+        lacking = int((~parts[name].present).sum())
+        if lacking and len(bands) > 1:
+            remarks += (f"{lacking} of {len(ids)} objects have no light curve in {band} ({name})",)
     if spectra is not None:
         parts["spectrum"], lost = _spectra(spectra, theirs, ids, rules, wavelengths)
         opened = ledgers.get("spectra") or opening(len(spectra), 0)
@@ -130,55 +128,6 @@ def unjoined(ids: Sequence[str], catalogue: pa.Table) -> list[Quarantined]:
     return [Quarantined("", name, "", 1, 0, UNJOINED) for name in lost]
 
 
-def _photometry(
-    curves: Curves, own: list[str], count: int, table: Mapping[str, np.ndarray], rules: str
-) -> tuple[Series, list[Quarantined]]:
-    """Return the light curves, objects without one behind them, and what was quarantined."""
-    flux = 10 ** (-0.4 * (curves.mag.astype(float) - ZERO))
-    error = np.nan_to_num(0.4 * np.log(10) * curves.magerr * flux, nan=0.0)  # 0: unknown
-    empty = np.full(count - len(own), curves.offsets[-1])
-    offsets = np.concatenate([curves.offsets, empty]).astype(np.int64)
-    scaled = scale_curves(curves.time, flux, error, offsets)
-    lost = [
-        Quarantined("", own[k], "", 1, int(curves.lengths[k]), scaled.reason[k])
-        for k in range(len(own))
-        if scaled.reason[k]
-    ]
-    constants = constants_of(curves, flux, count, table, rules)
-    return series(scaled, constants, rules), lost
-
-
-def constants_of(
-    curves: Curves, flux: np.ndarray, count: int, table: Mapping[str, np.ndarray], rules: str
-) -> dict[str, np.ndarray]:
-    """Return amplitude (mag), log10 period (days), string length, and officially rfr_score.
-
-    From the catalogue where it knows them, else from the light curve: the height between the 2.5
-    and the 97.5 percentile, the best candidate period, the string length folded by it.
-    """
-    known = {k: table.get(name, np.full(count, np.nan)).copy() for k, name in AUX.items()}
-    if rules == "official" and not np.isfinite(known["rfr_score"]).any():
-        raise UserError(
-            "rules='official' needs the catalogue column 'rfr_score' of ASAS-SN; "
-            "config.data.rules=full does without"
-        )
-    lacking = np.flatnonzero(~np.isfinite(known["period"][: len(curves)]))
-    if len(lacking):
-        found = candidate_periods(curves.take(lacking), 1).periods[:, 0]
-        known["period"][lacking] = np.where(np.isfinite(found), found, np.nan)
-    for k in np.flatnonzero(~np.isfinite(known["amplitude"][: len(curves)])):
-        part = curves.mag[curves.offsets[k] : curves.offsets[k + 1]]
-        if len(part):
-            known["amplitude"][k] = np.ptp(np.percentile(part, [2.5, 97.5]))
-    period = np.nan_to_num(known["period"][: len(curves)], nan=1.0)
-    folded = string_lengths(curves.time, flux, curves.offsets, np.maximum(period, 1e-6))
-    own = ~np.isfinite(known["lksl"][: len(curves)])
-    known["lksl"][: len(curves)][own] = folded[own]
-    positive = np.where(known["period"] > 0, known["period"], np.nan)
-    return {**{k: known[k] for k in ("amplitude", "lksl", "rfr_score")},
-            "log_period": np.log10(positive)}  # fmt: skip
-
-
 def _spectra(
     spectra: RawSpectra, theirs: list[str], ids: list[str], rules: str, wavelengths: tuple
 ) -> tuple[Spectra, list[Quarantined]]:
@@ -231,6 +180,7 @@ def _labels(name: str, ids: Sequence[str], sources: Sequence[tuple]) -> list[str
         if columns is not None and name in columns.column_names:
             keys = columns["id"].to_pylist() if own is None else own
             texts = [None if v is None else str(v) for v in columns[name].to_pylist()]
-            found = dict(zip(keys, texts, strict=True))
+            pairs = zip(keys, texts, strict=True)
+            found = {key: text for key, text in pairs if text is not None}
             return [found.get(key) for key in ids]
     return None

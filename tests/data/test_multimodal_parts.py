@@ -141,7 +141,7 @@ def test_spectra_without_a_pixel_are_told():
 
 
 def test_choices_that_are_missing_are_named():
-    with pytest.raises(UserError, match="choose one config.data.band"):
+    with pytest.raises(UserError, match="choose config.data.band"):
         assemble(light_curves(ids=("a", "a")), None, None)
     with pytest.raises(UserError, match="nothing to assemble"):
         assemble(None, None, None)
