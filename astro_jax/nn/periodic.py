@@ -100,14 +100,17 @@ def scan(times: Array, mag: Array, visible: Array) -> tuple[Array, Array]:
 def _waves(cycles: Array, count: int) -> Array:
     """Return cos, then sin, of 2 pi k cycles, k = 0 .. count - 1, [B, 2 count, T].
 
-    k = root a + b, so that 2 root sines make count: all others are products.
+    k = root a + b: all waves are products of those of a and b.  Written as a product of matrices,
+    since XLA would take all sines anew for each k otherwise (six times as long on a CPU).
     """
     root = math.isqrt(count - 1) + 1
     number = jnp.arange(root, dtype=jnp.float32)[:, None]
-    fine, coarse = (_rotation((c - jnp.rint(c))[:, None] * number) for c in (cycles, cycles * root))
-    wave = coarse[:, :, None] * fine[:, None]
-    wave = wave.reshape(len(cycles), -1, cycles.shape[1])[:, :count]
-    return jnp.concatenate([wave.real, wave.imag], axis=1)
+    angles = ((c - jnp.rint(c))[:, None] * number for c in (cycles, cycles * root))
+    (cos, sin), coarse = ((w.real, w.imag) for w in map(_rotation, angles))
+    fine = jnp.stack([jnp.stack([cos, -sin], 1), jnp.stack([sin, cos], 1)], 1)  # [B, 2, 2, b, T]
+    wave = jnp.einsum("batk,bpknt->bpant", jnp.stack(coarse, -1), fine, precision=EXACT)
+    wave = wave.reshape(len(cycles), 2, root**2, -1)[:, :, :count]
+    return wave.reshape(len(cycles), 2 * count, -1)
 
 
 def _rotation(cycles: Array) -> Array:
