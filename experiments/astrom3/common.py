@@ -18,7 +18,8 @@ from astro_jax.workdir import write_text
 SHARED = Path(os.environ.get("ASTRO_JAX_SHARED", "../shared"))
 MODES = ("spectra", "meta", "photo", "all")
 SHARES = ("sub10", "full", "sub25", "sub50")  # in the order in which they are run
-# What the configs are changed to on a CPU, everywhere: 2,000 objects, batches of 32, fewer epochs.
+# What the configs are changed to on a CPU, everywhere: 2,000 objects instead of 21,440, batches of
+# 32 instead of 512, fewer epochs.
 # `small` also takes 64 observations of a light curve instead of 200, pixels of 6 Angstrom instead
 # of 2, and a photometry tower of two blocks of 64 instead of eight of 128: an epoch then costs a
 # fortieth.  `published` leaves these as in the configs.
