@@ -12,6 +12,7 @@ from absl import flags
 
 from astro_jax.data.multimodal_splits import SEEDS
 from astro_jax.errors import STOPPED
+from astro_jax.evals.classification import over_seeds
 from astro_jax.main import main as command
 from astro_jax.workdir import write_text
 
@@ -110,13 +111,18 @@ def classify(
     return run(f"classify_astrom3.py:{variant}", f"{variant}{note}_{seed}", {**told, **changes})
 
 
-def paired(first: list[float], second: list[float]) -> dict[str, float]:
-    """Return the mean gain of the second over the first, and p of the paired t-test over seeds."""
+def paired(first: list[float], second: list[float]) -> dict[str, Any]:
+    """Return the paired t-test over seeds: mean gain of the second over the first, interval, p.
+
+    The interval (95 %) and p are None for one seed; p also where all seeds gain the same.
+    """
     from scipy.stats import ttest_rel
 
     gain = np.subtract(second, first)
+    mean, *interval = over_seeds(gain)
     p = float(ttest_rel(second, first).pvalue) if len(gain) > 1 and gain.std() > 0 else None
-    return {"gain": float(gain.mean()), "p": p, "seeds": len(gain)}
+    known = interval if len(gain) > 1 else None
+    return {"gain": mean, "interval": known, "p": p, "seeds": len(gain)}
 
 
 def result(name: str) -> Path:
