@@ -88,6 +88,7 @@ def one_space(seed: int) -> dict[str, Any]:
         "rand": {k: hidden_splits(v, learn) for k, v in views.items()},
         "wrong_labels": {k: wrong_labels(v, codes, learn) for k, v in views.items()},
         "odd": {k: odd_members(v, codes, learn) for k, v in whole.items()},
+        "string_length": string_length(codes, learn),
         "neighbours": {k: neighbours(v, learn) for k, v in views.items()},
         "across": {k: matching({n: v[-len(parts.test) :] for n, v in whole[k].items()})
                    for k in ("vectors", "untrained")},
@@ -192,6 +193,17 @@ def odd_members(vectors: Vectors, codes: np.ndarray, objects: Objects) -> dict[s
            for k, rank in ranks.items()}
         for kind in ("odd", "periods")
     }  # fmt: skip
+
+
+def string_length(codes: np.ndarray, objects: Objects) -> float:
+    """Return AUROC, for wrong periods, of the string length above the median of the class.
+
+    That is the column `lksl`: of the light curve folded with the period of the catalogue.
+    """
+    length = objects.parts["photometry"].constants("lksl")
+    middle = np.array([np.median(length[codes == c]) for c in range(codes.max() + 1)])
+    truth = planted(objects)["periods"]
+    return float(area(length - middle[codes], truth, np.ones((1, len(truth))))[0])
 
 
 def neighbours(vectors: np.ndarray, objects: Objects) -> float:
