@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from tiny import ROOT
 
-from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal import Objects, Series
 
 FOLDER = ROOT / "experiments" / "astrom3"
 
@@ -100,6 +100,15 @@ def test_unseen_classes_at_the_expected_centroid(space):
 def test_means_over_seeds_keep_the_shape(space):
     told = space.means([{"a": {"b": 1.0}, "c": [0.0, 2.0]}, {"a": {"b": 3.0}, "c": [0.0, 4.0]}])
     assert told["a"]["b"]["mean"] == 2.0 and told["c"][1]["mean"] == 3.0
+
+
+def test_a_wrong_period_makes_a_long_string(space):
+    _, objects, codes = stars()
+    length = np.where(codes == 1, 0.1, 0.8)  # of classes that differ
+    length[12] = 0.3
+    values = np.stack([np.zeros(40), length], axis=1).astype(np.float32)
+    series = Series(("time", "lksl"), values, np.arange(41))
+    assert space.string_length(codes, objects.with_parts(photometry=series)) == 1.0
 
 
 def test_the_space_is_tested_against_what_it_is_measured_beside(space):
