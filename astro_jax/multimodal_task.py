@@ -11,7 +11,7 @@ from astro_jax.data.labels import codes_of, label_texts
 from astro_jax.data.multimodal import Objects
 from astro_jax.data.multimodal_splits import subset
 from astro_jax.errors import UserError
-from astro_jax.multimodal_source import ObjectParts, load_parts, rows_facts
+from astro_jax.multimodal_source import ObjectParts, load_parts, rows_facts, simulates
 from astro_jax.parallel import AXIS
 from astro_jax.supervised import Task
 from astro_jax.weights import Run, load
@@ -78,6 +78,15 @@ def _base(config: ConfigDict) -> Run | None:
             f"config.init={config.init} was trained on the split of seed {base.config.seed}: with "
             f"config.seed={config.seed} it would have seen test objects; give the same seed"
         )
+    data = base.config.get("data")
+    if data and simulates(data) and simulates(config.data):
+        theirs, ours = data.simulate.stars, config.data.simulate.stars
+        if theirs != ours:
+            raise UserError(
+                f"config.init={config.init} was trained on the split of {theirs} simulated stars: "
+                f"with {ours} it would have seen test objects; give "
+                f"--config.data.simulate.stars={theirs}"
+            )
     return base
 
 

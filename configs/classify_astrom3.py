@@ -8,7 +8,8 @@ Variants: `photo`, `spectra`, `meta`, `all`, with the published hyper-parameters
 light curve in a second band, g, alone) and `four` (all of them and g) with those of `photo` and
 `all`; behind them `_sub50`, `_sub25`, `_sub10` (a share of the labels), `_clip` (the set that was
 found for a start from CLIP: give `init`), `_official` (the released towers and rules), in this
-order.  The run at `init` is one of pre-training with the same seed: only the labels shrink.
+order.  The run at `init` is one of pre-training with the same seed, and as many simulated stars
+(see there for a laptop): only the labels shrink.
 Expected on the published data (five seeds, accuracy in %): photo 90.7, spectra 76.3, meta 85.7, all
 94.1; with 10 % of the labels 84.5, 46.7, 74.9, 88.3, and from CLIP 91.3, 61.0, 77.2, 89.9.
 """

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from tiny import ROOT
 
-from astro_jax.data.multimodal import Objects
+from astro_jax.data.multimodal import Objects, Series
 
 FOLDER = ROOT / "experiments" / "astrom3"
 
@@ -48,16 +48,21 @@ def stars():
     odd = np.full(40, "", object)
     odd[30] = "spectrum"
     truth = np.array(["ROT", "M"])[codes]
+    period = np.where(np.arange(40) == 12, 0.25, 0.5)  # wrong
     columns = {"id": [str(k) for k in range(40)], "label": list(label), "true_label": list(truth),
-               "subtype": list(kind), "odd": list(odd)}  # fmt: skip
+               "subtype": list(kind), "odd": list(odd), "period": period,
+               "true_period": np.full(40, 0.5)}  # fmt: skip
     vectors = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     return vectors, Objects(pa.table(columns), {}), np.where(label == "ROT", 1, 0)
 
 
 def test_planted_mistakes_and_sub_types_are_found(space):
     vectors, objects, codes = stars()
-    found = space.wrong_labels(vectors, codes, objects)
+    told = space.wrong_labels(vectors, codes, objects)
+    found = told["labels"]
     assert found["planted"] == 1 and found["precision"] == found["recall"] == 1.0
+    assert told["found"] == 1 and told["periods"]["planted"] == 1
+    assert told["periods"]["recall"] == 0.0 and told["either"]["recall"] == 0.5
     assert min(space.hidden_splits(vectors, objects).values()) > 0.7
     assert 0.9 < space.neighbours(vectors, objects) <= 1.0
 
@@ -66,10 +71,22 @@ def test_a_modality_of_another_star_disagrees(space):
     vectors, objects, codes = stars()
     other = vectors.copy()
     other[30] = vectors[0]
-    told = space.odd_members({"a": vectors, "b": other}, codes, objects)
+    told = space.odd_members({"a": vectors, "b": other}, codes, objects)["odd"]
     assert told["planted"] == 1 and told["auroc_disagreement"] == 1.0
-    plain = space.odd_members({"a": vectors, "b": other[:, :5]}, codes, objects)
+    assert told["auroc_b"] > 0.9 > told["auroc_a"]
+    plain = space.odd_members({"a": vectors, "b": other[:, :5]}, codes, objects)["odd"]
     assert "auroc_disagreement" not in plain and plain["recall"] == 1.0
+
+
+def test_a_wrong_period_is_found_where_the_light_curve_lies_far(space):
+    vectors, objects, codes = stars()
+    far = vectors.copy()
+    far[12] = vectors[30]
+    told = space.wrong_labels(far, codes, objects)
+    assert told["periods"] == {"precision": 0.5, "recall": 1.0, "planted": 1, "chance": 1 / 40}
+    assert told["either"]["precision"] == told["either"]["recall"] == 1.0
+    ranks = space.odd_members({"a": far, "b": vectors}, codes, objects)["periods"]
+    assert ranks["auroc_a"] > 0.9 > ranks["auroc_b"]
 
 
 def test_unseen_classes_at_the_expected_centroid(space):
@@ -83,6 +100,37 @@ def test_unseen_classes_at_the_expected_centroid(space):
 def test_means_over_seeds_keep_the_shape(space):
     told = space.means([{"a": {"b": 1.0}, "c": [0.0, 2.0]}, {"a": {"b": 3.0}, "c": [0.0, 4.0]}])
     assert told["a"]["b"]["mean"] == 2.0 and told["c"][1]["mean"] == 3.0
+
+
+def test_a_wrong_period_makes_a_long_string(space):
+    _, objects, codes = stars()
+    length = np.where(codes == 1, 0.1, 0.8)  # of classes that differ
+    length[12] = 0.3
+    values = np.stack([np.zeros(40), length], axis=1).astype(np.float32)
+    series = Series(("time", "lksl"), values, np.arange(41))
+    assert space.string_length(codes, objects.with_parts(photometry=series)) == 1.0
+
+
+def test_the_space_is_tested_against_what_it_is_measured_beside(space):
+    rows = [{"mean": {"M": m}, "plain all": {"M": p}, "photometry": {"M": m}} for m, p in
+            ((0.5, 0.1), (0.6, 0.3), (0.7, 0.5))]  # fmt: skip
+    each = [{"rand": row, "wrong_labels": {}, "unseen": {}, "odd": {}, "across": {},
+             "neighbours": {"mean": 0.9, "plain photo": 0.9}} for row in rows]  # fmt: skip
+    told = space.compared(each)
+    assert set(told["rand"]) == {"mean over plain all", "mean over photometry"}
+    pair = told["rand"]["mean over plain all"]["M"]
+    assert pair["gain"] == pytest.approx(0.3) and pair["p"] == pytest.approx(0.0351, abs=1e-4)
+    assert pair["interval"] == pytest.approx([0.3 - 0.2484, 0.3 + 0.2484], abs=1e-4)
+    assert told["rand"]["mean over photometry"]["M"]["p"] is None
+    assert told["neighbours"] == {
+        "mean over plain photo": {"gain": 0.0, "interval": [0.0, 0.0], "p": None, "seeds": 3}
+    }
+
+
+def test_counts_are_not_tested(space):
+    row = {"found": 3, "labels": {"recall": 0.2, "planted": 4}}
+    assert set(space.gains([row, row], [row, row])) == {"labels"}
+    assert set(space.gains([row, row], [row, row])["labels"]) == {"recall"}
 
 
 def test_tables_gather_what_is_finished(tmp_path):

@@ -121,6 +121,13 @@ def test_the_seed_of_the_space_must_be_that_of_the_split(space, tmp_path, capsys
     assert "seed 42" in capsys.readouterr().err
 
 
+def test_the_size_of_the_simulation_must_be_that_of_the_split(space, tmp_path, capsys):
+    line = [f"{CLASSIFY}:all", f"--config.init={space}", f"--workdir={tmp_path}"]
+    more = "--config.data.simulate.stars=61"
+    assert main(["main", *line, *words("classify_astrom3:all"), more]) == 1
+    assert "give --config.data.simulate.stars=60" in capsys.readouterr().err
+
+
 def test_one_tower_of_the_space(space, tmp_path):
     line = [f"{CLASSIFY}:photo_clip", f"--config.init={space}", f"--workdir={tmp_path}"]
     assert main(["main", *line, *words("classify_astrom3:photo")]) == 0

@@ -182,6 +182,7 @@ def survey(seed: int, subset: str = "full") -> ConfigDict:
     """Return the config that the classifiers of a seed read their objects by."""
     config = ConfigDict({"seed": seed, "subset": subset, "brightest": False})
     config.data = defaults_objects.data(official=False)
+    config.data.simulate.stars = data()["data__simulate__stars"]
     config.data.wavelengths = literal_eval(data().get("data__wavelengths", f"{WAVELENGTHS}"))
     return config
 
