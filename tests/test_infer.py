@@ -262,7 +262,8 @@ def test_one_vector_a_curve_is_the_mean_over_its_windows(finished):
     run = load(finished)
     curves = toy_curves(3, 70)  # windows of 32, 32, 6
     vectors = curve_vectors(run, curves, windows=0)
-    assert vectors.shape == (3, 2 * 16 + 70 + 1)  # two layers, the evidence, the logarithm
+    # two layers, the evidence of 70 processes and 12 at each period, 4 periods, the logarithm
+    assert vectors.shape == (3, 2 * 16 + 70 + 4 * 12 + 4 + 1)
     assert np.isfinite(vectors).all()
     parts = [curve_vectors(run, [curves[0][a:b]]) for a, b in ((0, 32), (32, 64), (64, 70))]
     np.testing.assert_allclose(vectors[0], np.concatenate(parts).mean(0), atol=2e-5)
