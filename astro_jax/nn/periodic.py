@@ -64,7 +64,7 @@ def candidate_frequencies(times: Array, mag: Array, visible: Array, count: int) 
     both = power[:, : power.shape[1] // 2] + power[:, ::2]
     peaks = jnp.concatenate([peaks, highest_peaks(both, DOUBLE_PEAKS)], axis=1)
     tried = (peaks[..., None] + SHIFTS) * step[:, None, None]  # [B, F, S]
-    flat = tried.reshape(len(tried), -1)
+    flat = tried.reshape(tried.shape[0], tried.shape[1] * tried.shape[2])
     _, evidence = fourier_processes(times, mag, visible, flat, SEARCH, predict=False)
     evidence = evidence.reshape(tried.shape)
     shift = evidence.argmax(-1)[..., None]
@@ -87,11 +87,12 @@ def scan(times: Array, mag: Array, visible: Array) -> tuple[Array, Array]:
     cycles = times * step[:, None]
     fine = _waves(cycles, HALF + 1).swapaxes(1, 2)  # [B, T, 2 (HALF + 1)]
     coarse = _waves(cycles * (2 * HALF), ROWS) * mag[:, None]
-    sums = jnp.matmul(coarse, fine, precision=EXACT).reshape(-1, 2, ROWS, 2, HALF + 1)
+    sums = jnp.matmul(coarse, fine, precision=EXACT)
+    sums = sums.reshape(times.shape[0], 2, ROWS, 2, HALF + 1)
     cc, cs, sc, ss = (sums[:, i, :, j] for i in (0, 1) for j in (0, 1))
     above, below = (cc - ss) ** 2 + (sc + cs) ** 2, (cc + ss) ** 2 + (sc - cs) ** 2
     power = jnp.concatenate([below[..., :0:-1], above[..., :HALF]], axis=-1)
-    power = power.reshape(len(times), -1)[:, HALF:]  # from frequency 0 on
+    power = power.reshape(times.shape[0], 2 * ROWS * HALF)[:, HALF:]  # from frequency 0 on
     number = jnp.arange(power.shape[1])
     inside = (number >= CYCLES * OVERSAMPLING) & (number * step[:, None] <= HIGHEST)
     return jnp.where(inside & usable[:, None], power, -1.0), jnp.where(usable, step, 0.0)
@@ -109,8 +110,9 @@ def _waves(cycles: Array, count: int) -> Array:
     (cos, sin), coarse = ((w.real, w.imag) for w in map(_rotation, angles))
     fine = jnp.stack([jnp.stack([cos, -sin], 1), jnp.stack([sin, cos], 1)], 1)  # [B, 2, 2, b, T]
     wave = jnp.einsum("batk,bpknt->bpant", jnp.stack(coarse, -1), fine, precision=EXACT)
-    wave = wave.reshape(len(cycles), 2, root**2, -1)[:, :, :count]
-    return wave.reshape(len(cycles), 2 * count, -1)
+    rows, points = cycles.shape
+    wave = wave.reshape(rows, 2, root**2, points)[:, :, :count]
+    return wave.reshape(rows, 2 * count, points)
 
 
 def _rotation(cycles: Array) -> Array:
@@ -121,7 +123,7 @@ def _rotation(cycles: Array) -> Array:
 
 def highest_peaks(power: Array, count: int) -> Array:
     """Return the numbers of the highest frequencies of the `count` highest blocks, [B, count]."""
-    blocks = power.reshape(len(power), -1, BLOCK)
+    blocks = power.reshape(power.shape[0], power.shape[1] // BLOCK, BLOCK)
     _, best = jax.lax.top_k(blocks.max(-1), count)
     inside = jnp.take_along_axis(blocks, best[..., None], axis=1).argmax(-1)
     return (best * BLOCK + inside).astype(jnp.float32)
@@ -172,7 +174,8 @@ def fourier_processes(
     logdet = 2 * jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1) + jnp.log(prior).sum(-1)
     fit = square / noise - (half**2).sum(-1)
     evidence = -0.5 * (fit + logdet + size[..., None] * jnp.log(noise))
-    evidence = evidence.reshape(len(times), -1)
+    count = frequency.shape[1] * len(kernels.decay)
+    evidence = evidence.reshape(times.shape[0], count)
     if not predict:
         return None, evidence
     weight = jax.scipy.linalg.solve_triangular(factor, half[..., None], lower=True, trans=1)[..., 0]
@@ -181,7 +184,7 @@ def fourier_processes(
         jnp.einsum("hbft,bfjh->btfj", basis, weight[..., 1:], precision=EXACT)
         + weight[:, None, ..., 0]
     )
-    return mean.reshape(*times.shape, -1), evidence
+    return mean.reshape(*times.shape, count), evidence
 
 
 def cycles_of(times: Array, frequency: Array) -> Array:

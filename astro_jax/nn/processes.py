@@ -59,6 +59,8 @@ def significance(found: Processes, candidates: int) -> Array:
 
     Nats, [B, F]: the last F times len(PERIODIC.decay) processes are those of the candidates.
     """
-    own = candidates * len(PERIODIC.decay)
-    best = found.evidence[:, -own:].reshape(len(found.evidence), candidates, -1).max(-1)
+    each = len(PERIODIC.decay)
+    own = candidates * each
+    of_each = found.evidence[:, -own:].reshape(found.evidence.shape[0], candidates, each)
+    best = of_each.max(-1)
     return best - found.evidence[:, :-own].max(-1, keepdims=True)
