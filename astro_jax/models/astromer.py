@@ -162,7 +162,7 @@ class Smoother(nn.Module):
     learned time scales that start log-spaced from 0.5 to 1000 days over heads and blocks, so that
     attention averages over neighbours in time from the first step on, like a Gaussian process.
     What is predicted is an average of Gaussian processes (`EvidenceReadout`), and the decoder
-    corrects it.
+    corrects it, in units of its noise: where a curve is clean there is little to correct.
     Magnitudes enter in units of the scatter of the visible ones, with the logarithm of that scatter
     beside them, and leave in magnitudes. A hidden point enters as a learned token.
 
@@ -208,8 +208,8 @@ class Smoother(nn.Module):
             x = block(x.astype(self.dtype), bias + key_bias(visible))
             layers.append(x.astype(jnp.float32))
         x = layers[-1]
-        smooth = EvidenceReadout(name="readout")(x, average)
-        correction = Decoder(nn.initializers.zeros, name="decoder")(x)
+        smooth, noise = EvidenceReadout(name="readout")(x, average)
+        correction = noise * Decoder(nn.initializers.zeros, name="decoder")(x)
         record = {
             "embedding": x,
             "reconstruction": (smooth + correction) * scale,

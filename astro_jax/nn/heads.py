@@ -40,11 +40,14 @@ class EvidenceReadout(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, processes: Processes) -> Array:
-        """Return magnitudes [B, T], in the units of the processes, from embeddings [B, T, D]."""
+    def __call__(self, x: Array, processes: Processes) -> tuple[Array, Array]:
+        """Return magnitudes and their noise, both [B, T], from embeddings [B, T, D].
+
+        In the units of the processes; the noise is the root of the average share of white noise.
+        """
         x = nn.LayerNorm(epsilon=1e-6, use_fast_variance=False, name="norm")(x)
         count = processes.mean.shape[-1]
         local = nn.Dense(count, kernel_init=nn.initializers.zeros, name="weights")(x)
         sharpness = jnp.exp(self.param("log_sharpness", nn.initializers.zeros, ()))
         weights = jax.nn.softmax(sharpness * processes.evidence[:, None] + local, axis=-1)
-        return (weights * processes.mean).sum(-1)
+        return (weights * processes.mean).sum(-1), jnp.sqrt(weights @ processes.noise)

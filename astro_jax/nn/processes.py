@@ -25,10 +25,12 @@ class Processes(NamedTuple):
 
     mean: [B, T, J] posterior means, in the units of the magnitudes
     evidence: [B, J] log evidence relative to the best
+    noise: [J] the share of white noise in the variance of each
     """
 
     mean: Array
     evidence: Array
+    noise: Array
 
 
 def processes(
@@ -43,6 +45,7 @@ def processes(
     frequencies that the window can tell apart (span times `HIGHEST`).
     """
     parts = [posterior(times, mag, visible, kernels) for kernels in KERNELS]
+    noise = [kernels.noise for kernels in KERNELS]
     if frequency is not None:
         mean, evidence = fourier_processes(times, mag, visible, frequency, PERIODIC)
         span = jnp.where(visible, times, -jnp.inf).max(-1) - jnp.where(visible, times, jnp.inf).min(
@@ -50,8 +53,10 @@ def processes(
         )
         trials = jnp.log(jnp.maximum(span * HIGHEST, 1.0))
         parts.append((mean, evidence - trials[:, None]))
+        noise += [PERIODIC.noise] * frequency.shape[1]
     mean, evidence = (jnp.concatenate(part, -1) for part in zip(*parts, strict=True))
-    return Processes(*jax.lax.stop_gradient((mean, evidence - evidence.max(-1, keepdims=True))))
+    mean, evidence = jax.lax.stop_gradient((mean, evidence - evidence.max(-1, keepdims=True)))
+    return Processes(mean, evidence, jnp.concatenate(noise))
 
 
 def significance(found: Processes, candidates: int) -> Array:
