@@ -132,7 +132,7 @@ def test_too_little_room_is_said_before_the_training(tmp_path, capsys, hastily):
 
 def test_a_disk_that_fills_up_keeps_the_last_good_step(tmp_path, capsys, hastily):
     words = [PRETRAIN, *TINY, "--config.steps=300", "--config.checkpoint_seconds=0"]
-    with mounted(tmp_path / "disk", "size=700k"):
+    with mounted(tmp_path / "disk", "size=1000k"):
         code, error = run([*words, f"--workdir={tmp_path}/disk/w"], capsys)
         assert code == 1 and f"{tmp_path}/disk/w" in error and "free some space" in error
         names = os.listdir(tmp_path / "disk/w/checkpoints/last")
