@@ -27,8 +27,13 @@ class Kernels(NamedTuple):
 
 def grid(order: int, scales: tuple[float, ...], noises: tuple[float, ...]) -> Kernels:
     """Return the kernels of all pairs of time scales (days) and shares of noise."""
-    scale, noise = (x.ravel() for x in np.meshgrid(scales, noises, indexing="ij"))
-    return Kernels(order, scale.astype(np.float32), noise.astype(np.float32))
+    return Kernels(order, *pairs(scales, noises))
+
+
+def pairs(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[np.ndarray, ...]:
+    """Return all pairs of two lists, the second running fastest, as two float32 arrays."""
+    grids = np.meshgrid(first, second, indexing="ij")
+    return tuple(x.ravel().astype(np.float32) for x in grids)
 
 
 # Stationary covariance of the scaled state, by order.

@@ -1,7 +1,7 @@
 """Periodic processes: candidate periods of a window, and Fourier series as Gaussian processes.
 
 All in jit, batched, from the visible points alone, so that a network can know the period without
-being told: a scan over all frequencies as two matrix products a window, a refinement of its best
+being told: a scan over all frequencies as one matrix product a window, a refinement of its best
 peaks, and the exact posterior mean and evidence of Gaussian processes with a periodic kernel
 
     k(dt) = q_0 + sum_h q_h cos(2 pi h f dt),  q_h falling with h,
@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from astro_jax.nn.matern import pairs
 
 OVERSAMPLING = 2.5  # frequencies per 1 / span
 LEAST = 9  # visible points of a window that may have a period
@@ -43,8 +45,7 @@ class Periodic(NamedTuple):
 
 def periodic_grid(harmonics: int, decays: tuple[float, ...], noises: tuple[float, ...]) -> Periodic:
     """Return the kernels of all pairs of decay and share of noise."""
-    decay, noise = (x.ravel() for x in np.meshgrid(decays, noises, indexing="ij"))
-    return Periodic(harmonics, decay.astype(np.float32), noise.astype(np.float32))
+    return Periodic(harmonics, *pairs(decays, noises))
 
 
 EXACT = jax.lax.Precision.HIGHEST  # float32 on devices that would multiply in less
@@ -70,7 +71,7 @@ def candidate_frequencies(times: Array, mag: Array, visible: Array, count: int) 
     shift = evidence.argmax(-1)[..., None]
     frequency = jnp.take_along_axis(tried, shift, -1)[..., 0]
     evidence = jnp.take_along_axis(evidence, shift, -1)[..., 0]
-    return _best_apart(frequency, evidence, OVERSAMPLING * step[:, None], count)
+    return _best_apart(frequency, evidence, step[:, None], count)
 
 
 def scan(times: Array, mag: Array, visible: Array) -> tuple[Array, Array]:
@@ -80,10 +81,9 @@ def scan(times: Array, mag: Array, visible: Array) -> tuple[Array, Array]:
     period have power -1.  k = 256 a + b or 256 a - b: all waves are products of those of a and b,
     and the sums over the points one matrix product.
     """
-    first = jnp.where(visible, times, jnp.inf).min(-1)
-    last = jnp.where(visible, times, -jnp.inf).max(-1)
-    usable = (visible.sum(-1) >= LEAST) & (last > first)
-    step = 1 / (OVERSAMPLING * jnp.where(usable, last - first, 1.0))
+    span = time_span(times, visible)
+    usable = (visible.sum(-1) >= LEAST) & (span > 0)
+    step = 1 / (OVERSAMPLING * jnp.where(usable, span, 1.0))
     cycles = times * step[:, None]
     fine = _waves(cycles, HALF + 1).swapaxes(1, 2)  # [B, T, 2 (HALF + 1)]
     coarse = _waves(cycles * (2 * HALF), ROWS) * mag[:, None]
@@ -96,6 +96,12 @@ def scan(times: Array, mag: Array, visible: Array) -> tuple[Array, Array]:
     number = jnp.arange(power.shape[1])
     inside = (number >= CYCLES * OVERSAMPLING) & (number * step[:, None] <= HIGHEST)
     return jnp.where(inside & usable[:, None], power, -1.0), jnp.where(usable, step, 0.0)
+
+
+def time_span(times: Array, visible: Array) -> Array:
+    """Return the days from the first to the last visible point, [B]; -inf where there is none."""
+    first = jnp.where(visible, times, jnp.inf).min(-1)
+    return jnp.where(visible, times, -jnp.inf).max(-1) - first
 
 
 def _waves(cycles: Array, count: int) -> Array:
@@ -137,7 +143,7 @@ def _best_apart(frequency: Array, evidence: Array, least: Array, count: int) -> 
         found = jnp.take_along_axis(frequency, best, 1)
         known = jnp.take_along_axis(evidence, best, 1) > -jnp.inf
         kept.append(jnp.where(known, found, 0.0))
-        evidence = jnp.where(jnp.abs(frequency - found) < least / OVERSAMPLING, -jnp.inf, evidence)
+        evidence = jnp.where(jnp.abs(frequency - found) < least, -jnp.inf, evidence)
     return jnp.concatenate(kept, axis=1)
 
 
@@ -224,9 +230,7 @@ def _normal_equations(waves: Array, size: Array) -> Array:
     sine = (differ.real - total.real) / 2
     mixed = (total.imag - differ.imag) / 2  # cos h, sin k
     edge = waves[..., None, :order]
-    top = jnp.concatenate(
-        [size[..., None, None] + 0 * edge.real[..., :1], edge.real, edge.imag], -1
-    )
+    top = jnp.concatenate([size[..., None, None], edge.real, edge.imag], -1)
     middle = jnp.concatenate([edge.real.swapaxes(-1, -2), cosine, mixed], -1)
     bottom = jnp.concatenate([edge.imag.swapaxes(-1, -2), mixed.swapaxes(-1, -2), sine], -1)
     return jnp.concatenate([top, middle, bottom], axis=-2)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from astro_jax.nn.matern import grid, posterior
-from astro_jax.nn.periodic import HIGHEST, fourier_processes, periodic_grid
+from astro_jax.nn.periodic import HIGHEST, fourier_processes, periodic_grid, time_span
 
 # Aperiodic: scales in days, shares of noise.
 NOISES = (0.003, 0.02, 0.1, 0.3, 0.6)
@@ -48,10 +48,7 @@ def processes(
     noise = [kernels.noise for kernels in KERNELS]
     if frequency is not None:
         mean, evidence = fourier_processes(times, mag, visible, frequency, PERIODIC)
-        span = jnp.where(visible, times, -jnp.inf).max(-1) - jnp.where(visible, times, jnp.inf).min(
-            -1
-        )
-        trials = jnp.log(jnp.maximum(span * HIGHEST, 1.0))
+        trials = jnp.log(jnp.maximum(time_span(times, visible) * HIGHEST, 1.0))
         parts.append((mean, evidence - trials[:, None]))
         noise += [PERIODIC.noise] * frequency.shape[1]
     mean, evidence = (jnp.concatenate(part, -1) for part in zip(*parts, strict=True))
