@@ -45,5 +45,5 @@ def export_encoder(run: Run, path: str | Path) -> None:
     try:
         content = program.serialize()
     except ImportError as error:
-        raise UserError("export needs flatbuffers: pip install 'astro_jax[export]'") from error
+        raise UserError("export needs flatbuffers: pip install -e '.[export]'") from error
     write_bytes(Path(path), bytes(content))

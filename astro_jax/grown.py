@@ -1,5 +1,6 @@
 """A classifier whose head is grown, not trained: `models.forest.Forest` on a frozen encoder."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,17 +33,24 @@ def is_forest(head: Any) -> bool:
     return head["target"] == FOREST
 
 
-def grow_head(head: Any, train: Curves, valid: Curves, classes: int, seed: int) -> Grown:
+def grow_head(
+    head: Any,
+    train: Curves,
+    valid: Curves,
+    classes: int,
+    seed: int,
+    blocks: Mapping[str, int] | None = None,
+) -> Grown:
     """Grow a forest on the labels of both parts; score one grown on `train` alone on `valid`.
 
     The curves carry `features`, `vector` and `label`; trees stop by nothing, so that no label need
-    be held back from the head that is kept.
+    be held back from the head that is kept.  blocks: of the vectors; see `compression`.
     """
     trees = head["trees"]
     rows = [
         [part.arrays[name] for name in ("features", "vector", "label")] for part in (train, valid)
     ]
-    sizes, params = grow(*rows[0], classes, seed, trees)
+    sizes, params = grow(*rows[0], classes, seed, trees, blocks)
     output = Forest(**sizes).apply(
         {"params": params}, {}, {"features": rows[1][0], "vector": rows[1][1]}, None
     )
@@ -52,7 +60,7 @@ def grow_head(head: Any, train: Curves, valid: Curves, classes: int, seed: int) 
         "accuracy": float((logits.argmax(1) == label).mean()),
     }
     both = [np.concatenate(pair) for pair in zip(*rows, strict=True)]
-    sizes, params = grow(*both, classes, seed, trees)
+    sizes, params = grow(*both, classes, seed, trees, blocks)
     return Grown(spec(Forest, **sizes), params, metrics)
 
 

@@ -93,7 +93,7 @@ def _lsdb() -> Any:
         import lsdb
     except ImportError as error:
         raise UserError(
-            f"a HATS catalogue needs the extra `catalog` ({error}): pip install astro_jax[catalog]"
+            f"a HATS catalogue needs the extra `catalog` ({error}): pip install -e '.[catalog]'"
         ) from error
     return lsdb
 

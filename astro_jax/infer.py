@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
 from astro_jax.data.windows import Windows, at_most, consecutive_windows, official_windows
 from astro_jax.errors import UserError, suggest
-from astro_jax.models.astromer import Record, summary_vector
+from astro_jax.models.astromer import BLOCKS, Record, summary, summary_vector
 from astro_jax.weights import Run
 from astro_jax.windowed import Pick, at_least_1, by_observation, outputs
 
@@ -97,6 +98,24 @@ def curve_vectors(
     total = _sums(run, _summary, clean, cut, batch_size)
     count = np.maximum(np.bincount(cut.curve, minlength=len(clean)), 1)
     return (total / count[:, None]).astype(np.float32)
+
+
+def vector_blocks(run: Run) -> dict[str, int]:
+    """Return name and size of the blocks of numbers in a vector of `curve_vectors`, in order."""
+    run = encoder_of(run)
+    shape = (1, run.config.window)
+    photometry = {
+        "times": jax.ShapeDtypeStruct(shape, jnp.float32),
+        "values": jax.ShapeDtypeStruct((*shape, 2), jnp.float32),
+        "mask": jax.ShapeDtypeStruct(shape, bool),
+    }
+
+    def blocks(params: Any, photometry: Mapping) -> dict[str, jax.Array]:
+        record = run.model.apply({"params": params}, {"photometry": photometry})
+        return summary(record, photometry["mask"])
+
+    found = jax.eval_shape(blocks, run.params, photometry)
+    return {name: found[name].shape[1] for name in BLOCKS if name in found}
 
 
 def mean_vectors(run: Run, curves: CurvesLike, batch_size: int | None = None) -> np.ndarray:

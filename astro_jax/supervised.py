@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import number_column, raw_inputs, scaled, scaling
+from astro_jax.data.inputs import blocks_of, number_column, raw_inputs, scaled, scaling
 from astro_jax.data.label_maps import Dropped, apply_map
 from astro_jax.data.labels import HELD_OUT, Labels, encode_labels, few_labels, label_texts
 from astro_jax.data.ledger import Ledger
@@ -164,7 +164,8 @@ def assemble(
         for part, values in zip(parts, raw, strict=True)
     ]
     if as_is:
-        grown = grow_head(model["head"], full[0], full[1], len(facts["classes"]), config.seed)
+        blocks = blocks_of(config.inputs, encoder)
+        grown = grow_head(model["head"], *full[:2], len(facts["classes"]), config.seed, blocks)
         facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
     return Task(*full, ledger, {**facts, "scales": scales}, grown)
 

@@ -69,7 +69,7 @@ def sampled(
     try:
         import optuna
     except ImportError as error:
-        raise UserError("a search needs Optuna: pip install 'astro_jax[tune]'") from error
+        raise UserError("a search needs Optuna: pip install -e '.[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kinds = {}
     for key, low, high, scale in space:

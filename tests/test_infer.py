@@ -13,7 +13,7 @@ from astro_jax.data.curves import from_arrays
 from astro_jax.data.table import to_table
 from astro_jax.data.windows import consecutive_windows, gather_windows
 from astro_jax.errors import UserError
-from astro_jax.infer import curve_vectors, encode, reconstruct
+from astro_jax.infer import curve_vectors, encode, reconstruct, vector_blocks
 from astro_jax.models.astromer import Astromer2, Official, Paper, Smoother
 from astro_jax.weights import Run, load
 
@@ -264,6 +264,8 @@ def test_one_vector_a_curve_is_the_mean_over_its_windows(finished):
     vectors = curve_vectors(run, curves, windows=0)
     # two layers, the evidence of 70 processes and 12 at each period, 4 periods, the logarithm
     assert vectors.shape == (3, 2 * 16 + 70 + 4 * 12 + 4 + 1)
+    blocks = {"means": 32, "aperiodic": 70, "periodic": 48, "frequency": 4, "count": 1}
+    assert [*vector_blocks(run).items()] == [*blocks.items()]
     assert np.isfinite(vectors).all()
     parts = [curve_vectors(run, [curves[0][a:b]]) for a, b in ((0, 32), (32, 64), (64, 70))]
     np.testing.assert_allclose(vectors[0], np.concatenate(parts).mean(0), atol=2e-5)

@@ -103,4 +103,4 @@ def test_without_optuna_the_extra_is_named(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     assert main(["main", TUNE, *SMALL, f"--workdir={tmp_path / 'x'}"]) == 1
-    assert "astro_jax[tune]" in capsys.readouterr().err and not (tmp_path / "x").exists()
+    assert ".[tune]" in capsys.readouterr().err and not (tmp_path / "x").exists()

@@ -51,6 +51,13 @@ def encoder_vectors(curves: Curves, encoder: Any) -> np.ndarray:
     return curve_vectors(encoder, curves)
 
 
+def blocks_of(inputs: Mapping[str, Any], encoder: Any) -> dict[str, int]:
+    """Return the blocks of `vector` by name and size; none where it is not `encoder_vectors`."""
+    from astro_jax.infer import vector_blocks
+
+    return vector_blocks(encoder) if inputs.get("vector") == VECTORS else {}
+
+
 def features_and_columns(names: Sequence[str]) -> Callable[..., np.ndarray]:
     """Return a function of curves to `hand_made_features` and the columns `names`, [N, F + C].
 

@@ -24,7 +24,7 @@ def index(base: np.ndarray, visit: int = VISIT) -> Callable[..., Hits]:
         import faiss
     except ImportError as error:
         raise UserError(
-            "an approximate search needs faiss: pip install 'astro_jax[ann]'; or search exactly"
+            "an approximate search needs faiss: pip install -e '.[ann]'; or search exactly"
         ) from error
     known = np.flatnonzero(np.isfinite(base).all(1))
     graph = faiss.IndexHNSWFlat(base.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)

@@ -67,7 +67,7 @@ def umap_maps(train: np.ndarray, others: Sequence[np.ndarray], seed: int = 42) -
         from umap import UMAP
     except ImportError as error:
         raise UserError(
-            "config.map=umap needs UMAP: pip install 'astro_jax[umap]'; or config.map=pca"
+            "config.map=umap needs UMAP: pip install -e '.[umap]'; or config.map=pca"
         ) from error
     known = np.isfinite(train).all(1)
     model = UMAP(n_neighbors=min(22, int(known.sum()) - 1), metric="cosine", random_state=seed)

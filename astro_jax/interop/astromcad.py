@@ -93,7 +93,7 @@ def read_keras(path: Path) -> Layers:
     try:
         import h5py
     except ImportError as error:
-        raise UserError(f"{path}: Keras files need h5py: pip install 'astro_jax[keras]'") from error
+        raise UserError(f"{path}: Keras files need h5py: pip install -e '.[keras]'") from error
     layers: Layers = {}
     try:
         with h5py.File(path, "r") as file:

@@ -32,10 +32,11 @@ from astro_jax.nn.blocks import LearnedResidualBlock, PostNormBlock, PreNormBloc
 from astro_jax.nn.heads import Decoder, EvidenceReadout
 from astro_jax.nn.periodic import candidate_frequencies, cycles_of
 from astro_jax.nn.positional import time_encoding
-from astro_jax.nn.processes import processes, significance
+from astro_jax.nn.processes import APERIODIC, processes, significance
 
 Batch = Mapping[str, Mapping[str, Array]]
 Record = dict[str, Array | tuple[Array, ...]]
+BLOCKS = ("means", "aperiodic", "periodic", "frequency", "count")  # of `summary`, in this order
 
 
 def unpack(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
@@ -48,19 +49,29 @@ def unpack(batch: Batch) -> tuple[Array, Array, Array, Array, Array]:
     return times, values[..., 0], values[..., 1], mask, hidden
 
 
-def summary_vector(record: Record, mask: Array) -> Array:
-    """Return what an encoder says of a window in one vector, [B, V].
+def summary(record: Record, mask: Array) -> dict[str, Array]:
+    """Return what an encoder says of a window, in named blocks of numbers [B, ...].
 
-    The means over the observations of the input embedding and the output of each block, the
-    evidence and the logarithm of the candidate frequencies, where the encoder has them, and that of
-    the number of observations.
+    means: over the observations, of the input embedding and the output of each block; aperiodic,
+    periodic, frequency: the evidence of the processes of both kinds and the logarithm of the
+    candidate frequencies, where the encoder has them; count: the logarithm of the number of
+    observations
     """
     count = jnp.maximum(mask.sum(-1, keepdims=True), 1).astype(jnp.float32)
     means = [(x * mask[..., None]).sum(1) / count for x in record["layers"]]
-    more = [record["evidence"]] if "evidence" in record else []
+    blocks = {"means": jnp.concatenate(means, axis=-1)}
+    if "evidence" in record:
+        blocks["aperiodic"] = record["evidence"][:, :APERIODIC]
     if "frequency" in record:
-        more.append(jnp.log(jnp.maximum(record["frequency"], 1e-4)))
-    return jnp.concatenate([*means, *more, jnp.log(count)], axis=-1)
+        blocks["periodic"] = record["evidence"][:, APERIODIC:]
+        blocks["frequency"] = jnp.log(jnp.maximum(record["frequency"], 1e-4))
+    return {**blocks, "count": jnp.log(count)}
+
+
+def summary_vector(record: Record, mask: Array) -> Array:
+    """Return the blocks of `summary` side by side, [B, V]."""
+    blocks = summary(record, mask)
+    return jnp.concatenate([blocks[name] for name in BLOCKS if name in blocks], axis=-1)
 
 
 class Official(nn.Module):

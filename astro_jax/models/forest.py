@@ -6,6 +6,7 @@ extremely randomised (Geurts, Ernst and Wehenkel 2006): on development stars of 
 were above a random forest, and above networks on the same inputs (`experiments/classify`).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +21,10 @@ from astro_jax.models.astromer import Record
 SHARE = 0.3  # of the inputs that a split chooses from; see evals.baselines
 LEAF = 0.002  # of the class-balanced weight, smallest leaf; see evals.baselines
 TREES = 400
-COMPONENTS = 24  # of the vectors: principal ones, of unit variance
+# Principal components, of unit variance, of the vectors' blocks (`models.astromer.summary`), or of
+# vectors without blocks.  One basis for all would be filled by the evidences of 48 periodic
+# processes, which say much the same; frequency and count have no components, but stay as they are.
+COMPONENTS = {"": 24, "means": 12, "aperiodic": 6, "periodic": 6}
 ARRAYS = ("features", "vector")
 TINY = 1e-6  # probability of a class that no tree votes for
 
@@ -40,7 +44,7 @@ class Forest(nn.Module):
     trees: int = TREES
     nodes: int = 1
     depth: int = 0
-    components: int = COMPONENTS
+    components: int = COMPONENTS[""]
 
     @nn.compact
     def __call__(self, photometry: Any, encoded: Record, keys: Array | None) -> dict[str, Array]:
@@ -96,15 +100,16 @@ def grow(
     classes: int,
     seed: int = 0,
     trees: int = TREES,
+    blocks: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, int], dict[str, np.ndarray]]:
     """Return the sizes and the parameters of a `Forest` for rows with a class each.
 
     features: [M, F]; vectors: [M, V]; codes: class numbers [M] in 0 .. N - 1, weighed by the
-    inverse of their frequency; a class without a row gets probability 0.
+    inverse of their frequency; a class without a row gets probability 0; blocks: see `compression`.
     """
     from sklearn.ensemble import ExtraTreesClassifier  # lazily: it takes a second
 
-    small = compression(vectors)
+    small = compression(vectors, blocks)
     z = (vectors - small["center"]) / small["spread"] @ small["components"].T
     forest = ExtraTreesClassifier(
         trees,
@@ -130,20 +135,41 @@ def grow(
     return sizes, {**small, **{name: np.stack([a[name] for a in arrays]) for name in arrays[0]}}
 
 
-def compression(vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return center [V], spread [V] and components [K, V]: to whitened principal components."""
+def compression(
+    vectors: np.ndarray, blocks: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Return center [V], spread [V] and components [K, V] of vectors [M, V].
+
+    blocks: name and size of the parts of a vector, in order, each of which has principal components
+        of its own, of unit variance; see `COMPONENTS`.  None or empty: one part
+    """
+    from scipy.linalg import block_diag
+
     vectors = vectors.astype(np.float64)
+    blocks = blocks or {"": vectors.shape[1]}
+    if sum(blocks.values()) != vectors.shape[1]:
+        raise ValueError(f"vectors of {vectors.shape[1]} numbers in blocks of {dict(blocks)}")
     center, spread = vectors.mean(0), vectors.std(0)
     spread = np.where(spread > 1e-12, spread, 1.0)
-    size, axes = principal((vectors - center) / spread)
-    deviation = size / np.sqrt(max(len(vectors) - 1, 1))
-    deviation = np.where(size > 1e-6 * max(size.max(initial=0.0), 1e-6), deviation, 1.0)
-    arrays = {"center": center, "spread": spread, "components": axes / deviation[:, None]}
+    z = np.split((vectors - center) / spread, np.cumsum([*blocks.values()])[:-1], axis=1)
+    parts = [
+        whitened(part, COMPONENTS[name]) if name in COMPONENTS else np.eye(part.shape[1])
+        for name, part in zip(blocks, z, strict=True)
+    ]
+    arrays = {"center": center, "spread": spread, "components": block_diag(*parts)}
     return {name: value.astype(np.float32) for name, value in arrays.items()}
 
 
-def principal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest singular values [K] of z [M, V] and their right vectors [K, V].
+def whitened(z: np.ndarray, count: int) -> np.ndarray:
+    """Return the `count` largest principal components of z [M, V], scaled to unit variance."""
+    size, axes = principal(z, count)
+    deviation = size / np.sqrt(max(len(z) - 1, 1))
+    deviation = np.where(size > 1e-6 * max(size.max(initial=0.0), 1e-6), deviation, 1.0)
+    return axes / deviation[:, None]
+
+
+def principal(z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `count` largest singular values [K] of z [M, V] and their right vectors [K, V].
 
     From the smaller of the two matrices of products: twenty times faster than all of the singular
     value decomposition.  The largest number of a vector is positive; one of a value 0 is 0.
@@ -153,7 +179,7 @@ def principal(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tall = len(z) > z.shape[1]
     product = z.T @ z if tall else z @ z.T
     last = len(product) - 1
-    square, found = eigh(product, subset_by_index=[max(last + 1 - COMPONENTS, 0), last])
+    square, found = eigh(product, subset_by_index=[max(last + 1 - count, 0), last])
     square, found = np.maximum(square[::-1], 0.0), found[:, ::-1].T
     size = np.sqrt(square)
     real = size > 1e-7 * max(size.max(initial=0.0), 1e-12)  # below: rounding of the products

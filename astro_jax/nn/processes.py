@@ -16,6 +16,7 @@ KERNELS = (
     grid(1, (1.0, 4.0, 16.0, 64.0, 256.0), NOISES),
     grid(2, (4.0, 16.0, 64.0, 256.0, 1000.0), NOISES),
 )
+APERIODIC = sum(len(kernels.noise) for kernels in KERNELS)
 # Periodic, for each candidate: decay of the harmonics, shares of noise.
 PERIODIC = periodic_grid(6, (0.1, 0.4, 0.75), (0.003, 0.02, 0.1, 0.3))
 

@@ -93,9 +93,7 @@ def open_table(data: bytes, path: str) -> tuple[dict[str, str], Any]:
     try:
         from astropy.io import fits
     except ImportError as error:
-        raise UserError(
-            f"{path}: FITS files need astropy: pip install 'astro_jax[fits]'"
-        ) from error
+        raise UserError(f"{path}: FITS files need astropy: pip install -e '.[fits]'") from error
     try:
         memory = io.BytesIO(data)
         with warnings.catch_warnings(action="ignore"), fits.open(memory, memmap=False) as units:

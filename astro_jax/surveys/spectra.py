@@ -149,7 +149,7 @@ def read_fits(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
     try:
         from astropy.io import fits
     except ImportError as error:
-        raise UserError(f"{file}: FITS needs astropy: pip install 'astro_jax[fits]'") from error
+        raise UserError(f"{file}: FITS needs astropy: pip install -e '.[fits]'") from error
     content = io.BytesIO(unpack(Path(file).read_bytes()))
     with warnings.catch_warnings(action="ignore"), fits.open(content, memmap=False) as units:
         header = units[0].header

@@ -3,6 +3,7 @@
 That is: plain features, and the vectors of the same towers as drawn from the seed.
 """
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from astro_jax.multimodal_task import class_codes
 from astro_jax.report import save_figure
 from astro_jax.weights import initial_params
 
+QUERIES = 200  # contrast searches, from the first objects
 UNSEEN = 800  # objects of the classes that are never trained on
 EXPECTED = {"RRD": ("RRAB",), "ROT:": ("ROT",), "SRD": ("SR",), "LSP": ("SR",),
             "DCEP": ("DSCT", "HADS"), "DCEPS": ("DSCT", "HADS")}  # fmt: skip
@@ -41,7 +43,7 @@ PLAIN = {"metadata": "plain meta", "photometry": "plain photo", "spectrum": "pla
 VERSUS = {view: (f"untrained {view}", plain) for view, plain in PLAIN.items()}
 VERSUS["mean"] += ("plain photo", "photometry")
 VERSUS["vectors"] = ("untrained", "plain")  # of all modalities at once
-TESTED = ("unseen", "rand", "wrong_labels", "odd", "neighbours", "across")
+TESTED = ("unseen", "rand", "wrong_labels", "odd", "neighbours", "across", "contrast")
 SPLIT = ("ROT", "M")  # the classes that hide two sub-types
 Vectors = dict[str, np.ndarray]
 
@@ -92,7 +94,7 @@ def one_space(seed: int) -> dict[str, Any]:
         "neighbours": {k: neighbours(v, learn) for k, v in views.items()},
         "across": {k: matching({n: v[-len(parts.test) :] for n, v in whole[k].items()})
                    for k in ("vectors", "untrained")},
-        "contrast": contrasts(whole["vectors"]),
+        "contrast": {k: contrasts(v, learn) for k, v in whole.items()},
     }  # fmt: skip
 
 
@@ -213,13 +215,25 @@ def neighbours(vectors: np.ndarray, objects: Objects) -> float:
     return float((label[hits.row] == label[:, None]).mean())
 
 
-def contrasts(vectors: Vectors) -> dict[str, list[float]]:
-    """Return mean cosines (near, and far of the first hit) of contrast searches, "near - far"."""
+def contrasts(vectors: Vectors, objects: Objects) -> dict[str, dict[str, float]]:
+    """Return what contrast searches find, {"near - far"}: mean cosines of the first hit, and more.
+
+    `other`: the share of first hits of another true class or sub-type than the query's; `any`: that
+    of all ten nearest, which a choice among them without looking would reach.
+    """
+    kind = np.array([f"{a} {b}" for a, b in zip(*(objects.columns[name].to_pylist()
+                     for name in ("true_label", "subtype")), strict=True)])  # fmt: skip
     told = {}
-    for near in vectors:
-        for far in set(vectors) - {near}:
-            rows = [contrast_search(q, vectors[near], vectors[far]) for q in range(100)]
-            told[f"{near} - {far}"] = [float(np.mean([r[k][0] for r in rows])) for k in (1, 2)]
+    for near, far in permutations(vectors, 2):
+        found = [contrast_search(q, vectors[near], vectors[far]) for q in range(QUERIES)]
+        rows = np.array([rows for rows, *_ in found])
+        differs = kind[rows] != kind[:QUERIES, None]
+        told[f"{near} - {far}"] = {
+            "near": float(np.mean([cosine[0] for _, cosine, _ in found])),
+            "far": float(np.mean([cosine[0] for *_, cosine in found])),
+            "other": float(differs[:, 0].mean()),
+            "any": float(differs.mean()),
+        }
     return told
 
 
@@ -244,7 +258,11 @@ def compared(each: list[dict]) -> dict[str, Any]:
                 if view in views[0] and other in views[0]:
                     pair = gains([v[other] for v in views], [v[view] for v in views])
                     told.setdefault(figure, {})[f"{view} over {other}"] = pair
-    return told
+    first_hits = {kind: {pair: paired(*([e["contrast"][kind][pair][name] for e in each]
+                                        for name in ("any", "other")))
+                         for pair in each[0]["contrast"][kind]}
+                  for kind in each[0]["contrast"]}  # fmt: skip
+    return told | {"contrast, first hit over any of ten": first_hits}
 
 
 def gains(first: list[Any], second: list[Any]) -> Any:

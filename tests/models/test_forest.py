@@ -62,6 +62,23 @@ def test_compression_whitens():
     assert all(np.isfinite(value).all() for value in few.values())
 
 
+def test_each_block_of_a_vector_has_components_of_its_own():
+    _, vectors, _ = rows()
+    blocks = {"means": 30, "periodic": 20, "frequency": 8, "count": 2}
+    small = compression(vectors, blocks)
+    kinds = np.repeat(np.arange(4), [30, 20, 8, 2])
+    rows_ = np.repeat(np.arange(4), [12, 6, 8, 2])
+    assert small["components"].shape == (28, 60)
+    assert not small["components"][rows_[:, None] != kinds].any()
+    z = (vectors - small["center"]) / small["spread"]
+    ours = z @ small["components"].T
+    np.testing.assert_allclose(ours[:, 18:], z[:, 50:], atol=1e-6)  # as they are
+    for k, size in enumerate((12, 6)):
+        np.testing.assert_allclose(np.cov(ours[:, rows_ == k].T), np.eye(size), atol=1e-4)
+    with pytest.raises(ValueError, match="60 numbers in blocks"):
+        compression(vectors, {"means": 30})
+
+
 def test_a_value_on_a_threshold_goes_left():
     features = np.array([[0.1], [0.1], [0.3], [0.3]], np.float32).repeat(6, 0)
     codes = np.repeat([0, 0, 1, 1], 6)
@@ -97,11 +114,11 @@ def test_missing_inputs_are_named():
 @pytest.mark.parametrize("shape", [(40, 15), (40, 60), (12, 60)])
 def test_principal_vectors_are_those_of_the_singular_value_decomposition(shape):
     z = np.random.default_rng(3).normal(size=shape) @ np.diag(np.geomspace(1, 0.05, shape[1]))
-    size, axes = principal(z)
+    size, axes = principal(z, 24)
     _, theirs, right = np.linalg.svd(z, full_matrices=False)
     np.testing.assert_allclose(size, theirs[: len(size)], rtol=1e-6)
     assert len(size) == min(24, *shape)
     np.testing.assert_allclose(np.abs((axes * right[: len(size)]).sum(1)), 1, rtol=1e-6)
     assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
-    flat = principal(np.zeros(shape))
+    flat = principal(np.zeros(shape), 24)
     assert not flat[0].any() and not flat[1].any()
