@@ -31,7 +31,7 @@ from astro_jax.evals.space import (
 from astro_jax.explore_report import write_page
 from astro_jax.multimodal_infer import encode_all, modality_importance, space_of
 from astro_jax.multimodal_source import load_parts, simulates
-from astro_jax.multimodal_task import class_codes
+from astro_jax.multimodal_task import check_split, class_codes
 from astro_jax.report_run import REPORT
 from astro_jax.surveys.astrom3 import read_published
 from astro_jax.weights import Run, load
@@ -52,6 +52,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         raise UserError(f"config.search '{config.search}' is unknown{known}")
     trained = load(config.init)
     space_of(trained)
+    check_split(trained, config)
     with locked(workdir):
         print(announce(config), flush=True)
         statistics = trained.config.get("statistics")

@@ -73,6 +73,12 @@ def _base(config: ConfigDict) -> Run | None:
     if not config.init:
         return None
     base = load(config.init)
+    check_split(base, config)
+    return base
+
+
+def check_split(base: Run, config: ConfigDict) -> None:
+    """Raise UserError where a run has trained on what `config` calls test objects."""
     if "seed" in base.config and base.config.seed != config.seed:
         raise UserError(
             f"config.init={config.init} was trained on the split of seed {base.config.seed}: with "
@@ -87,7 +93,6 @@ def _base(config: ConfigDict) -> Run | None:
                 f"with {ours} it would have seen test objects; give "
                 f"--config.data.simulate.stars={theirs}"
             )
-    return base
 
 
 def _classes(train: Objects, base: Run | None) -> list[str]:

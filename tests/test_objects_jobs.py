@@ -452,3 +452,11 @@ def test_an_approximate_search_finds_the_same_in_a_small_space(space, tmp_path):
 def test_exploring_needs_a_space(tmp_path, capsys):
     assert main(["main", f"--config={ROOT}/configs/explore.py", f"--workdir={tmp_path}"]) == 1
     assert "--config.init=RUN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ["seed=3", "data.simulate.stars=50"])
+def test_exploring_on_another_split_is_refused(other, space, tmp_path, capsys):
+    line = [f"--config={ROOT}/configs/explore.py", f"--config.init={space}", *words("explore")]
+    assert main(["main", *line, f"--config.{other}", f"--workdir={tmp_path / 'x'}"]) == 1
+    assert "would have seen test objects" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
