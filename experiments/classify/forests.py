@@ -1,5 +1,7 @@
 """Our forest on arrays, all forests of an experiment by one compiled program."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from astro_jax.models.forest import TREES, Forest, grow
@@ -15,12 +17,14 @@ def forest(
     classes: int,
     seed: int,
     trees: int = TREES,
+    blocks: Mapping[str, int] | None = None,
 ) -> np.ndarray:
     """Return the logits [Q, C] of rows `asked` by a forest grown on rows `known`.
 
-    known, asked: features [M, F] and vectors [M, V]; codes: class numbers of the known rows [M]
+    known, asked: features [M, F] and vectors [M, V]; codes: class numbers of the known rows [M];
+    blocks: of the vectors, see `models.forest.compression`
     """
-    sizes, params = grow(*known, codes, classes, seed, trees)
+    sizes, params = grow(*known, codes, classes, seed, trees, blocks)
     if sizes["depth"] > DEPTH:
         raise ValueError(f"a tree of depth {sizes['depth']}")
     sizes |= {"nodes": NODES, "depth": DEPTH}

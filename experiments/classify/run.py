@@ -15,7 +15,7 @@ import numpy as np
 from absl import app, flags
 from forests import forest
 from sklearn.metrics import f1_score
-from surveys import kept, labelled, vectors_of
+from surveys import blocks_of, kept, labelled, vectors_of
 
 from astro_jax.data.labels import few_labels
 from astro_jax.evals.baselines import majority_class, random_forest
@@ -68,13 +68,16 @@ def one_survey(name: str) -> dict:
                 ),
                 BAR: random_forest(table[known], codes[known], table[test], count, seed),
             }
-            inputs = {"features alone": (plain, nothing)}
+            inputs = {"features alone": (plain, nothing, None)}
             for e, x in vectors.items():
-                name_ = Path(e).name
-                inputs |= {f"features + {name_}": (plain, x), f"{name_} alone": (nothing, x)}
-            for what, pair in inputs.items():
+                name_, blocks = Path(e).name, blocks_of(e)
+                inputs[f"features + {name_}"] = (plain, x, blocks)
+                inputs[f"{name_} alone"] = (nothing, x, blocks)
+            for what, (*pair, blocks) in inputs.items():
                 shown = [tuple(x[rows] for x in pair) for rows in (known, test)]
-                told[f"ours: {what}"] = forest(shown[0], codes[known], shown[1], count, seed)
+                told[f"ours: {what}"] = forest(
+                    shown[0], codes[known], shown[1], count, seed, blocks=blocks
+                )
             for model, p in told.items():
                 f1 = f1_score(truth, p.argmax(1), average="macro", zero_division=0)
                 scores.setdefault(model, []).append(float(f1))

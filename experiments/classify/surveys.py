@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import astro_jax
 from astro_jax.data.curves import Curves
 from astro_jax.data.labels import Labels, encode_labels
 from astro_jax.data.read import read_survey
-from astro_jax.infer import curve_vectors
+from astro_jax.infer import curve_vectors, vector_blocks
 from astro_jax.supervised import encoder_run
 
 SHARED = Path(os.environ.get("ASTRO_JAX_SHARED", "../shared"))
@@ -58,3 +59,10 @@ def vectors_of(curves: Curves, encoder: str) -> np.ndarray:
     config = astro_jax.load("base").config
     config.init = ""
     return curve_vectors(encoder_run(config, {"encoder": config.model.to_dict()}), curves)
+
+
+@cache
+def blocks_of(encoder: str) -> dict[str, int]:
+    """Return the blocks of the vectors of an encoder by name and size."""
+    same = {"official": str(OFFICIAL), "untrained": "base"}
+    return vector_blocks(astro_jax.load(same.get(encoder, encoder)))

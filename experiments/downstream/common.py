@@ -11,13 +11,24 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from classify.forests import forest
-from classify.surveys import BANDS, NAMES, OFFICIAL, WITHOUT, file_of, kept, labelled, vectors_of
+from classify.surveys import (
+    BANDS,
+    NAMES,
+    OFFICIAL,
+    WITHOUT,
+    blocks_of,
+    file_of,
+    kept,
+    labelled,
+    vectors_of,
+)
 
 from astro_jax.main import main as command
 from astro_jax.workdir import read_json, write_text
 
 __all__ = [
     "BANDS",
+    "blocks_of",
     "forest",
     "NAMES",
     "OFFICIAL",

@@ -3,7 +3,7 @@
 from itertools import permutations
 
 import numpy as np
-from common import FLAGS, HERE, NAMES, fill, forest, kept, labelled, vectors_of
+from common import FLAGS, HERE, NAMES, blocks_of, fill, forest, kept, labelled, vectors_of
 from sklearn.metrics import f1_score
 
 from astro_jax.data.label_maps import SUBTYPES, TYPES, apply_map
@@ -52,7 +52,8 @@ def arrays(part: dict, rows: np.ndarray, inputs: str) -> tuple[np.ndarray, np.nd
 def score(known: list[tuple], codes: np.ndarray, told: tuple, truth, classes: int, seed: int):
     """Return the macro-F1 of a forest grown on rows of one or two surveys."""
     both = tuple(np.concatenate(x) for x in zip(*known, strict=True))
-    predicted = forest(both, codes, told, classes, seed, trees=200).argmax(1)
+    blocks = blocks_of("base") if both[1].shape[1] > 1 else None
+    predicted = forest(both, codes, told, classes, seed, trees=200, blocks=blocks).argmax(1)
     return float(f1_score(truth, predicted, average="macro", zero_division=0))
 
 
