@@ -46,8 +46,8 @@ def test_the_run_is_an_encoder_and_a_forest(forest, finished):
     assert all(ours[name].tobytes() == source[name].tobytes() for name in source)
     assert not run.config.scales
     parts = run.params["head"]["components"] != 0  # by blocks: means, evidences, frequency, count
-    assert parts.shape == (12 + 6 + 6 + 4 + 1, 32 + 70 + 48 + 4 + 1)
-    assert parts[:12, :32].all() and not parts[:12, 32:].any() and parts[-5:].sum() == 5
+    assert parts.shape == (24 + 6 + 6 + 4 + 1, 32 + 70 + 48 + 4 + 1)
+    assert parts[:24, :32].any(1).all() and not parts[:24, 32:].any() and parts[-5:].sum() == 5
 
 
 def test_predictions_of_the_test_stars_are_those_of_the_run(forest, labelled, tmp_path):

@@ -25,7 +25,7 @@ TREES = 400
 # Principal components, of unit variance, of the vectors' blocks (`models.astromer.summary`), or of
 # vectors without blocks.  One basis for all would be filled by the evidences of 48 periodic
 # processes, which say much the same; frequency and count have no components, but stay as they are.
-COMPONENTS = {"": 24, "means": 12, "aperiodic": 6, "periodic": 6}
+COMPONENTS = {"": 24, "means": 24, "aperiodic": 6, "periodic": 6}
 ARRAYS = ("features", "vector")
 TINY = 1e-6  # probability of a class that no tree votes for
 

@@ -44,6 +44,7 @@ VERSUS = {view: (f"untrained {view}", plain) for view, plain in PLAIN.items()}
 VERSUS["mean"] += ("plain photo", "photometry")
 VERSUS["vectors"] = ("untrained", "plain")  # of all modalities at once
 TESTED = ("unseen", "rand", "wrong_labels", "odd", "neighbours", "across", "contrast")
+UNTESTED = ("found", "planted", "chance", "objects", "near", "far", "other", "any")
 SPLIT = ("ROT", "M")  # the classes that hide two sub-types
 Vectors = dict[str, np.ndarray]
 
@@ -219,7 +220,7 @@ def contrasts(vectors: Vectors, objects: Objects) -> dict[str, dict[str, float]]
     """Return what contrast searches find, {"near - far"}: mean cosines of the first hit, and more.
 
     `other`: the share of first hits of another true class or sub-type than the query's; `any`: that
-    of all ten nearest, which a choice among them without looking would reach.
+    of all ten nearest, which a choice among them without looking would reach; `excess`: the gain.
     """
     kind = np.array([f"{a} {b}" for a, b in zip(*(objects.columns[name].to_pylist()
                      for name in ("true_label", "subtype")), strict=True)])  # fmt: skip
@@ -233,6 +234,7 @@ def contrasts(vectors: Vectors, objects: Objects) -> dict[str, dict[str, float]]
             "far": float(np.mean([cosine[0] for *_, cosine in found])),
             "other": float(differs[:, 0].mean()),
             "any": float(differs.mean()),
+            "excess": float(differs[:, 0].mean() - differs.mean()),
         }
     return told
 
@@ -273,7 +275,7 @@ def gains(first: list[Any], second: list[Any]) -> Any:
     for key in first[0]:
         both = [(a[key], b[key]) for a, b in zip(first, second, strict=True)
                 if key in a and key in b]  # fmt: skip
-        if both and key not in ("found", "planted", "chance", "objects"):
+        if both and key not in UNTESTED:
             told[key] = gains(*map(list, zip(*both, strict=True)))
     return told
 

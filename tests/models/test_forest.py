@@ -66,13 +66,13 @@ def test_each_block_of_a_vector_has_components_of_its_own():
     blocks = {"means": 30, "periodic": 20, "frequency": 8, "count": 2}
     small = compression(vectors, blocks)
     kinds = np.repeat(np.arange(4), [30, 20, 8, 2])
-    rows_ = np.repeat(np.arange(4), [12, 6, 8, 2])
-    assert small["components"].shape == (28, 60)
+    rows_ = np.repeat(np.arange(4), [24, 6, 8, 2])
+    assert small["components"].shape == (40, 60)
     assert not small["components"][rows_[:, None] != kinds].any()
     z = (vectors - small["center"]) / small["spread"]
     ours = z @ small["components"].T
-    np.testing.assert_allclose(ours[:, 18:], z[:, 50:], atol=1e-6)  # as they are
-    for k, size in enumerate((12, 6)):
+    np.testing.assert_allclose(ours[:, 30:], z[:, 50:], atol=1e-6)  # as they are
+    for k, size in enumerate((24, 6)):
         np.testing.assert_allclose(np.cov(ours[:, rows_ == k].T), np.eye(size), atol=1e-4)
     with pytest.raises(ValueError, match="60 numbers in blocks"):
         compression(vectors, {"means": 30})
