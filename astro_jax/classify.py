@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -112,8 +113,8 @@ def fit_task(
 
 def grown_size(grown: Grown) -> str:
     """Return a line on a forest, for a dry run."""
-    size = sum(value.size for value in grown.params.values())
-    return f"{grown.head.trees} trees, {size:,} numbers beside the encoder; no step of training"
+    size = sum(value.size for value in jax.tree.leaves(grown.params))
+    return f"{grown.head.trees} trees, {size:,} numbers in the head; no step of training"
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:

@@ -1,6 +1,10 @@
-"""A classifier whose head is grown, not trained: `models.forest.Forest` on a frozen encoder."""
+"""Heads that are grown, not trained.
 
-from collections.abc import Mapping
+`models.forest.Forest` for classes, on a frozen encoder; `models.period_forest.PeriodForest` for
+periods, without one.
+"""
+
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,26 +15,76 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint
 from astro_jax.control import Control
 from astro_jax.data.curves import Curves
+from astro_jax.errors import UserError
+from astro_jax.models import period_forest
 from astro_jax.models.forest import Forest, grow
+from astro_jax.models.period_forest import CLOSE, PeriodForest
 from astro_jax.spec import spec
 from astro_jax.step import TrainState
 from astro_jax.summary import Summary
 from astro_jax.train import Outcome
 
 FOREST = spec(Forest, classes=0).target
+PERIODS = spec(PeriodForest).target
+AT_ONCE = 1000  # curves whose candidates are looked at
 
 
 class Grown(NamedTuple):
     """A head that is ready: its spec and parameters, and the score of one grown without `valid`."""
 
     head: ConfigDict
-    params: dict[str, np.ndarray]
+    params: dict[str, Any]
     metrics: dict[str, float]
 
 
 def is_forest(head: Any) -> bool:
     """Say whether the spec of a head is that of a `Forest`."""
     return head["target"] == FOREST
+
+
+def is_grown(head: Any) -> bool:
+    """Say whether the spec of a head is that of one which is grown."""
+    return head["target"] in (FOREST, PERIODS)
+
+
+def require_log_period(target: str, head: Any) -> None:
+    """Raise UserError where a `PeriodForest` is asked for what is no log10 of a period.
+
+    Names that are one: `log_period`, and others that begin with "log" and hold "period".
+    """
+    name = target.lower()
+    if head["target"] == PERIODS and not (name.startswith("log") and "period" in name):
+        raise UserError(
+            f"config.data.target={target}: the head PeriodForest predicts log10 of a period in "
+            "days; give log_period (of a column period), or configs/regress.py without `period`"
+        )
+
+
+def grow_any(
+    model: Mapping[str, Any],
+    parts: Sequence[Curves],
+    facts: Mapping[str, Any],
+    config: Any,
+    blocks: Mapping[str, int],
+) -> Grown:
+    """Grow the head of a resolved model on parts to train, validate and test; see `grow_head`.
+
+    facts: of the task, `classes` or `target`.  Raises UserError where the head is for the other, or
+    where `config.init` names an encoder that it would not read.
+    """
+    head, (train, valid) = model["head"], parts[:2]
+    kind, job = ("classes", "classify") if is_forest(head) else ("target", "regress")
+    if kind not in facts:
+        name = head["target"].rpartition(":")[2]
+        raise UserError(f"config.model.head: {name} is a head for configs/{job}.py")
+    if config.init and not model["encoder"]:
+        raise UserError(
+            f"config.init={config.init}: config.model has no encoder to start from it; "
+            "leave --config.init out"
+        )
+    if is_forest(head):
+        return grow_head(head, train, valid, len(facts["classes"]), config.seed, blocks)
+    return grow_periods(head, train, valid, config.seed)
 
 
 def grow_head(
@@ -64,11 +118,49 @@ def grow_head(
     return Grown(spec(Forest, **sizes), params, metrics)
 
 
+def grow_periods(head: Any, train: Curves, valid: Curves, seed: int) -> Grown:
+    """Grow a forest on the periods of both parts; score one grown on `train` alone on `valid`.
+
+    The curves carry `features`, `candidates` and `target`, log10 of days; as in `grow_head`.
+    """
+    names = (*period_forest.ARRAYS, "target")
+    period_forest.require_arrays(train.arrays)
+    rows = [[*(part.arrays[name] for name in names), part.star] for part in (train, valid)]
+    chosen = seed, head["trees"], head["sure"]
+    sizes, params = period_forest.grow(*rows[0], *chosen)
+    error = told_periods(sizes, params, valid) - rows[1][2]
+    metrics = {
+        "loss": float((error**2).mean() / max(rows[0][2].var(), 1e-12)),  # as of other regressions
+        "rmse": float(np.sqrt((error**2).mean())),
+        f"within_{CLOSE}": float((np.abs(error) < CLOSE).mean()),
+    }
+    both = [np.concatenate(pair) for pair in zip(*rows, strict=True)]
+    sizes, params = period_forest.grow(*both, *chosen)
+    return Grown(spec(PeriodForest, **sizes), params, metrics)
+
+
+def told_periods(sizes: Mapping[str, Any], params: Any, curves: Curves) -> np.ndarray:
+    """Return log10 of the period of curves with the arrays of a `PeriodForest`, [N] float64."""
+    model = PeriodForest(**sizes)
+    told = [np.zeros(0)]
+    for first in range(0, len(curves), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        arrays = {name: curves.arrays[name][part] for name in period_forest.ARRAYS}
+        output = model.apply({"params": params}, {}, arrays, None)
+        told.append(np.asarray(output["logits"], float)[:, 0])
+    return np.concatenate(told)
+
+
 def plant(grown: Grown, encoder: Any, workdir: Path) -> Outcome:
-    """Keep a grown head with its encoder in a run folder, as training would: step 0 is the best."""
+    """Keep a grown head in a run folder, as training would: step 0 is the best.
+
+    encoder: the run beside it, None where the head reads none
+    """
     with closing(Summary(workdir, 0, 0)) as summary:
         summary.write(0, "valid", grown.metrics)
-    params = {"encoder": encoder.params, "head": grown.params}
+    params = {"head": grown.params}
+    if encoder is not None:
+        params = {"encoder": encoder.params, **params}
     state = TrainState(np.zeros((), np.int32), params, {"none": np.zeros(1, np.float32)})
     control = Control(grown.metrics["loss"], 0, 0, 0)
     for which in ("best", "last"):

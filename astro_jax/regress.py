@@ -11,6 +11,7 @@ from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
 from astro_jax.data.table import write_parquet
 from astro_jax.evals.baselines import forest_regressor, line_through
+from astro_jax.models.period_forest import CLOSE
 from astro_jax.prediction import Predictions, pooled_outputs, prediction_table
 from astro_jax.report import scatter_plot, text_table
 from astro_jax.report_run import REPORT
@@ -18,8 +19,6 @@ from astro_jax.shown import show_values
 from astro_jax.supervised import Task, value_task
 from astro_jax.train import Outcome
 from astro_jax.weights import load
-
-CLOSE = 0.01  # of a log period: 2.3 % of the period
 
 
 def run(config: ConfigDict, workdir: Path) -> int:

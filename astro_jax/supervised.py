@@ -17,7 +17,7 @@ from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
-from astro_jax.grown import Grown, grow_head, is_forest
+from astro_jax.grown import Grown, grow_any, is_grown, require_log_period
 from astro_jax.infer import encoder_of
 from astro_jax.spec import build
 from astro_jax.weights import ANSWERS, Run, encoder_spec, load
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
     facts: plain data that a prediction needs, kept in the run folder: the resolved model, the
         scales of the inputs, `classes`, or `target`, `mean` and `std`; `changes` of the config
-    grown: the head, where it is a forest, which takes no step of training
+    grown: the head, where it is one of trees, which takes no step of training
     """
 
     train: Curves
@@ -109,6 +109,7 @@ def named_map(name: str) -> Any:
 
 def value_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and the number `config.data.target` of each star."""
+    require_log_period(config.data.target, config.model.head)
     curves, ledger = load_curves(config)
     curves, ledger = cut(curves, ledger, config.data)
     target = target_values(curves, config.data.target)
@@ -127,10 +128,12 @@ def value_task(config: ConfigDict) -> Task:
             f"{len(parts[1])} to validate, {len(parts[2])} to test (parts follow from star names)"
         )
     values = parts[0].arrays["target"].astype(float)
+    # what is grown says the target itself: mean 0, std 1, and no rounding by them
+    scale = (0.0, 1.0) if is_grown(config.model.head) else (values.mean(), values.std())
     facts = {
         "target": config.data.target,
-        "mean": float(values.mean()),
-        "std": max(float(values.std()), 1e-6),
+        "mean": float(scale[0]),
+        "std": max(float(scale[1]), 1e-6),
         "model": resolved_model(config, 1),
     }
     return assemble(config, parts, ledger, facts)
@@ -157,15 +160,14 @@ def assemble(
     model, grown = facts["model"], None
     encoder = encoder_run(config, model) if config.inputs else None
     raw = [raw_inputs(part, config.inputs, encoder) for part in parts]
-    as_is = is_forest(model["head"])
+    as_is = is_grown(model["head"])
     scales = {} if as_is else {name: scaling(values) for name, values in raw[0].items()}
     full = [
         part.with_arrays(**{name: scaled(values[name], scales.get(name)) for name in values})
         for part, values in zip(parts, raw, strict=True)
     ]
     if as_is:
-        blocks = blocks_of(config.inputs, encoder)
-        grown = grow_head(model["head"], *full[:2], len(facts["classes"]), config.seed, blocks)
+        grown = grow_any(model, full, facts, config, blocks_of(config.inputs, encoder))
         facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
     return Task(*full, ledger, {**facts, "scales": scales}, grown)
 

@@ -4,19 +4,23 @@
         --config.data.path=ogle.parquet --config.data.target=log_period --workdir=runs/reg
 
 `data.target` names a numeric column; "log_x" without such a column is log10 of column x.  Variants:
-none (our head on the frozen encoder, with hand-made features), `mlp_att`, `mlp_att_trained`.
+none (our head on the frozen encoder, with hand-made features), `period` (recommended for periods:
+trees choose among the candidates of a periodogram, grown at once: `steps` and the optimiser do not
+matter; it reads no encoder, and wants a `data.target` that is log10 of a period in days, by a name
+such as log_period), `mlp_att`, `mlp_att_trained`.
 """
 
 from ml_collections import ConfigDict
 
 from astro_jax import defaults
-from astro_jax.data.inputs import FEATURES
+from astro_jax.data.inputs import CANDIDATES, FEATURES
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.classifier import Fusion, MlpAtt, Regressor
+from astro_jax.models.period_forest import SURE, TREES, PeriodForest
 from astro_jax.objectives.classification import noise_and_gaps, regression
 from astro_jax.spec import spec
 
-VARIANTS = ("", "mlp_att", "mlp_att_trained")
+VARIANTS = ("", "period", "mlp_att", "mlp_att_trained")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -42,4 +46,10 @@ def get_config(variant: str = "") -> ConfigDict:
     if not variant:
         config.model.head = spec(Fusion, classes=1)
         config.inputs = {"features": FEATURES}
+    if variant == "period":
+        config.init, config.windows = "", 1  # no window is looked at
+        head = spec(PeriodForest, classes=1, trees=TREES, sure=SURE)
+        config.model = spec(Regressor, encoder=None, head=head)
+        config.inputs = {"features": FEATURES, "candidates": CANDIDATES}
+        config.optimizer.rules = ()
     return config

@@ -37,6 +37,7 @@ print(json.dumps({
     "gap": float(np.abs(ours - np.asarray(plain["logits"])).max()),
     "heads": [head for _, head in networks.HEADS] + list(networks.ALONE),
     "left_out": list(common.LEFT_OUT.values()),
+    "periods": periods.VARIANTS,
     "data": common.data_of("asas"),
 }))
 """
@@ -64,6 +65,7 @@ def test_a_forest_of_the_common_program_is_the_forest(told):
 
 def test_every_cell_is_a_variant_of_a_config(told):
     assert set(told["heads"]) <= set(config_module("classify").VARIANTS)
+    assert {"period", "mlp_att"} < set(told["periods"]) <= set(config_module("regress").VARIANTS)
     variants = set(config_module("pretrain_macho").VARIANTS)
     assert {f"without_{name}" for name in told["left_out"]} <= variants
     assert {f"width_{w}_base_{b}" for w in (64, 128, 256) for b in (1000, 10000)} <= variants

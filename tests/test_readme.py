@@ -156,4 +156,5 @@ def test_every_key_that_is_named_exists_and_every_variant_is_named():
         part, _, name = key.partition(".")
         assert any(name in config.get(part, {}) for config in configs), key
     variants = [*config_module("pretrain_macho").VARIANTS, *config_module("classify").HEADS]
+    variants += config_module("regress").VARIANTS
     assert [v for v in variants if v and f"`{v}`" not in PAGES] == []

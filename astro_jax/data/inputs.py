@@ -1,11 +1,11 @@
 """What a head sees of a curve beside its photometry: arrays such as hand-made features.
 
 `config.inputs` names them: {"features": "module:function"}, or a spec that builds such a function
-of `Curves` and the encoder (a `Run`, None where there is none), which returns numbers [N, F].
-Nothing of the curve but its photometry goes in, unless
-a config names columns by `features_and_columns`: then a prediction needs them too.  The numbers are
-scaled by statistics of the training curves, which the run keeps, except for a head that wants them
-as they are (`Forest`); what is unknown (NaN) becomes 0.
+of `Curves` and the encoder (a `Run`, None where there is none), which returns numbers [N, F], or
+[N, P, 5] for candidate periods.  Nothing of the curve but its photometry goes in, unless a config
+names columns by `features_and_columns`: then a prediction needs them too.  The numbers are scaled
+by statistics of the training curves, which the run keeps, except for a head that wants them as they
+are (`Forest`, `PeriodForest`); what is unknown (NaN) becomes 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,8 @@ from astro_jax.spec import build, resolve
 
 FEATURES = "astro_jax.data.inputs:hand_made_features"
 VECTORS = "astro_jax.data.inputs:encoder_vectors"
+CANDIDATES = "astro_jax.data.inputs:period_candidates"
+BEST = 4  # candidate periods of a curve
 LARGEST = 5.0  # of a scaled value: the tails of features are long
 
 
@@ -49,6 +51,21 @@ def encoder_vectors(curves: Curves, encoder: Any) -> np.ndarray:
     if encoder is None:
         raise UserError("the inputs name encoder_vectors, but the model has no encoder")
     return curve_vectors(encoder, curves)
+
+
+def period_candidates(curves: Curves, encoder: Any = None) -> np.ndarray:
+    """Return the 4 best periods of `data.periods` and what speaks for them, [N, 4, 5], best first.
+
+    The numbers: log10 of the period in days, power, significance and alias (0 or 1) as in
+    `periods.Candidates`, and 1; all 0 where a curve has no further candidate.
+    """
+    from astro_jax.data.periods import candidate_periods
+
+    best = candidate_periods(curves, BEST)
+    found = np.isfinite(best.periods)
+    log = np.log10(np.where(found, best.periods, 1.0))
+    numbers = np.stack([log, best.power, best.significance, best.alias, found], axis=-1)
+    return np.where(found[..., None], numbers, 0.0)
 
 
 def blocks_of(inputs: Mapping[str, Any], encoder: Any) -> dict[str, int]:

@@ -7,7 +7,7 @@ extremely randomised (Geurts, Ernst and Wehenkel 2006), half those of a random f
 inputs (`experiments/classify`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -53,10 +53,7 @@ class Forest(nn.Module):
         for name in ARRAYS:
             if name not in encoded:
                 raise UserError(f"the head Forest needs `inputs` with {name}; see data.inputs")
-        params = {
-            name: jnp.asarray(self.param(name, _zeros, *kind))
-            for name, kind in self.shapes().items()
-        }
+        params = own_params(self, self.shapes())
         z = (encoded["vector"] - params["center"]) / params["spread"]
         x = jnp.concatenate([encoded["features"], z @ params["components"].T], axis=-1)
         share = descend(params, x, self.depth).mean(1)
@@ -64,17 +61,47 @@ class Forest(nn.Module):
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Return shape and type of every parameter."""
-        at = (self.trees, self.nodes)
         return {
             "center": ((self.vector,), jnp.float32),
             "spread": ((self.vector,), jnp.float32),
             "components": ((self.components, self.vector), jnp.float32),
-            "feature": (at, jnp.int32),
-            "threshold": (at, jnp.float32),
-            "left": (at, jnp.int32),
-            "right": (at, jnp.int32),
-            "share": ((*at, self.classes), jnp.float32),
+            **tree_shapes(self.trees, self.nodes, self.classes),
         }
+
+
+class Trees(nn.Module):
+    """The mean over T trees of the N values in the leaves that rows end in; see `Forest`.
+
+    sizes and parameters: those of `planted`
+    """
+
+    trees: int
+    nodes: int
+    depth: int
+    values: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map rows [B, F] to [B, N]."""
+        params = own_params(self, tree_shapes(self.trees, self.nodes, self.values))
+        return descend(params, x, self.depth).mean(1)
+
+
+def tree_shapes(trees: int, nodes: int, values: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return shape and type of the arrays of T trees with N values a leaf; see `planted`."""
+    at = (trees, nodes)
+    return {
+        "feature": (at, jnp.int32),
+        "threshold": (at, jnp.float32),
+        "left": (at, jnp.int32),
+        "right": (at, jnp.int32),
+        "share": ((*at, values), jnp.float32),
+    }
+
+
+def own_params(module: nn.Module, shapes: Mapping[str, tuple[tuple[int, ...], Any]]) -> Any:
+    """Return the parameters of a module by name; those of `init` are 0."""
+    return {name: jnp.asarray(module.param(name, _zeros, *kind)) for name, kind in shapes.items()}
 
 
 def _zeros(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -82,7 +109,7 @@ def _zeros(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def descend(params: Any, x: Array, depth: int) -> Array:
-    """Return the class shares of the leaves that rows [B, F] end in, [B, T, N]."""
+    """Return the values (of a `Forest` class shares) of the leaves of rows [B, F], [B, T, N]."""
     tree = jnp.arange(params["feature"].shape[0])
     node = jnp.zeros((len(x), len(tree)), jnp.int32)
 
@@ -111,19 +138,15 @@ def grow(
     small = compression(vectors, blocks)
     z = (vectors - small["center"]) / small["spread"] @ small["components"].T
     x = np.concatenate([features, z], axis=1).astype(np.float32)
-    grown = grown_trees(x, codes, trees, seed)
-    nodes = max(tree.node_count for tree in grown)
-    arrays = [_plain(tree, nodes, np.unique(codes), classes) for tree in grown]
-    sizes = {
+    grown, known = grown_trees(x, codes, trees, seed), np.unique(codes)
+    sizes, arrays = planted(grown, [class_shares(tree, known, classes) for tree in grown])
+    sizes |= {
         "classes": classes,
         "features": features.shape[1],
         "vector": vectors.shape[1],
-        "trees": trees,
-        "nodes": nodes,
-        "depth": int(max(tree.max_depth for tree in grown)),
         "components": len(small["components"]),
     }
-    return sizes, {**small, **{name: np.stack([a[name] for a in arrays]) for name in arrays[0]}}
+    return sizes, {**small, **arrays}
 
 
 def grown_trees(x: np.ndarray, codes: np.ndarray, trees: int, seed: int) -> list[Any]:
@@ -197,14 +220,33 @@ def principal(z: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(real, size, 0.0), axes * np.where(turn == 0, 1.0, turn)
 
 
-def _plain(tree: Any, nodes: int, known: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+def class_shares(tree: Any, known: np.ndarray, classes: int) -> np.ndarray:
+    """Return the shares [nodes, N] of N classes in a tree that knows the classes `known`."""
+    share = np.zeros((tree.node_count, classes), np.float32)
+    votes = tree.value[:, 0, :]
+    share[:, known] = votes / votes.sum(1, keepdims=True)
+    return share
+
+
+def planted(
+    trees: Sequence[Any], values: Sequence[np.ndarray]
+) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    """Return sizes (trees, nodes, depth) and arrays (`tree_shapes`) of T trees of scikit-learn.
+
+    values: of each tree what its nodes say, [nodes of the tree, N]
+    """
+    nodes = max(tree.node_count for tree in trees)
+    arrays = [_plain(tree, nodes, value) for tree, value in zip(trees, values, strict=True)]
+    depth = int(max(tree.max_depth for tree in trees))
+    sizes = {"trees": len(trees), "nodes": nodes, "depth": depth}
+    return sizes, {name: np.stack([a[name] for a in arrays]) for name in arrays[0]}
+
+
+def _plain(tree: Any, nodes: int, values: np.ndarray) -> dict[str, np.ndarray]:
     """Return a tree of scikit-learn as arrays of `nodes` rows; a leaf is its own child."""
     count = tree.node_count
     leaf = tree.children_left < 0
     place = np.arange(count)
-    share = np.zeros((nodes, classes), np.float32)
-    votes = tree.value[:, 0, :]
-    share[:count, known] = votes / votes.sum(1, keepdims=True)
     exact = tree.threshold.astype(np.float32)  # x <= threshold in float64, so never round up
     exact = np.where(exact > tree.threshold, np.nextafter(exact, -np.float32(np.inf)), exact)
     arrays = {
@@ -212,6 +254,9 @@ def _plain(tree: Any, nodes: int, known: np.ndarray, classes: int) -> dict[str, 
         "threshold": exact.astype(np.float32),
         "left": np.where(leaf, place, tree.children_left).astype(np.int32),
         "right": np.where(leaf, place, tree.children_right).astype(np.int32),
+        "share": values.astype(np.float32),
     }
-    padded = {name: np.pad(value, (0, nodes - count)) for name, value in arrays.items()}
-    return {**padded, "share": share}
+    return {
+        name: np.pad(value, [(0, nodes - count), *[(0, 0)] * (value.ndim - 1)])
+        for name, value in arrays.items()
+    }

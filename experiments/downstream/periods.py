@@ -1,4 +1,4 @@
-"""Regression of the logarithm of the period, beside a forest and the periodogram alone."""
+"""The logarithm of the period by regression and by choice, beside a forest and a periodogram."""
 
 from common import FLAGS, data_of, fill, run
 
@@ -6,6 +6,7 @@ from astro_jax.workdir import read_json
 
 STEPS = {"steps": 200, "eval_every": 20, "patience": 4}
 SURVEYS = ("eros1", "ogle4_lmc_cep")
+VARIANTS = ("", "period", "mlp_att")  # of configs/regress.py
 
 
 def regress_cell(survey: str, variant: str, seed: int) -> dict:
@@ -20,5 +21,5 @@ def regress_cell(survey: str, variant: str, seed: int) -> dict:
 
 def regress() -> None:
     """Measure both surveys; write regress.json."""
-    order = [(s, v, k) for k in range(FLAGS.folds) for v in ("", "mlp_att") for s in SURVEYS]
+    order = [(s, v, k) for k in range(FLAGS.folds) for v in VARIANTS for s in SURVEYS]
     fill("regress", order, regress_cell)
