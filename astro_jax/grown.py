@@ -47,16 +47,23 @@ def is_grown(head: Any) -> bool:
     return head["target"] in (FOREST, PERIODS)
 
 
-def require_log_period(target: str, head: Any) -> None:
-    """Raise UserError where a `PeriodForest` is asked for what is no log10 of a period.
+def require_period(config: Any) -> None:
+    """Raise UserError where a `PeriodForest` is asked for no log period, or given an encoder.
 
-    Names that are one: `log_period`, and others that begin with "log" and hold "period".
+    Names of targets that are one: `log_period`, and others that begin with "log" and hold "period".
     """
-    name = target.lower()
-    if head["target"] == PERIODS and not (name.startswith("log") and "period" in name):
+    if config.model.head["target"] != PERIODS:
+        return
+    target = config.data.target
+    if not (target.lower().startswith("log") and "period" in target.lower()):
         raise UserError(
             f"config.data.target={target}: the head PeriodForest predicts log10 of a period in "
             "days; give log_period (of a column period), or configs/regress.py without `period`"
+        )
+    if config.init and config.model.encoder is None:
+        raise UserError(
+            f"config.init={config.init}: the head PeriodForest reads no encoder; "
+            "leave --config.init out"
         )
 
 
@@ -64,27 +71,21 @@ def grow_any(
     model: Mapping[str, Any],
     parts: Sequence[Curves],
     facts: Mapping[str, Any],
-    config: Any,
+    seed: int,
     blocks: Mapping[str, int],
 ) -> Grown:
     """Grow the head of a resolved model on parts to train, validate and test; see `grow_head`.
 
-    facts: of the task, `classes` or `target`.  Raises UserError where the head is for the other, or
-    where `config.init` names an encoder that it would not read.
+    facts: of the task, `classes` or `target`.  Raises UserError where the head is for the other.
     """
     head, (train, valid) = model["head"], parts[:2]
     kind, job = ("classes", "classify") if is_forest(head) else ("target", "regress")
     if kind not in facts:
         name = head["target"].rpartition(":")[2]
         raise UserError(f"config.model.head: {name} is a head for configs/{job}.py")
-    if config.init and not model["encoder"]:
-        raise UserError(
-            f"config.init={config.init}: config.model has no encoder to start from it; "
-            "leave --config.init out"
-        )
     if is_forest(head):
-        return grow_head(head, train, valid, len(facts["classes"]), config.seed, blocks)
-    return grow_periods(head, train, valid, config.seed)
+        return grow_head(head, train, valid, len(facts["classes"]), seed, blocks)
+    return grow_periods(head, train, valid, seed)
 
 
 def grow_head(

@@ -17,7 +17,7 @@ from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
-from astro_jax.grown import Grown, grow_any, is_grown, require_log_period
+from astro_jax.grown import Grown, grow_any, is_grown, require_period
 from astro_jax.infer import encoder_of
 from astro_jax.spec import build
 from astro_jax.weights import ANSWERS, Run, encoder_spec, load
@@ -109,7 +109,7 @@ def named_map(name: str) -> Any:
 
 def value_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and the number `config.data.target` of each star."""
-    require_log_period(config.data.target, config.model.head)
+    require_period(config)
     curves, ledger = load_curves(config)
     curves, ledger = cut(curves, ledger, config.data)
     target = target_values(curves, config.data.target)
@@ -167,7 +167,7 @@ def assemble(
         for part, values in zip(parts, raw, strict=True)
     ]
     if as_is:
-        grown = grow_any(model, full, facts, config, blocks_of(config.inputs, encoder))
+        grown = grow_any(model, full, facts, config.seed, blocks_of(config.inputs, encoder))
         facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
     return Task(*full, ledger, {**facts, "scales": scales}, grown)
 

@@ -113,6 +113,8 @@ def test_the_arrays_are_the_forests_of_scikit_learn(grown):
     sure = likely.max(1) > SURE
     assert 0.5 < sure.mean() < 1
     np.testing.assert_allclose(answer, np.where(sure, chosen, guess), atol=1e-6)
+    never = ({**grown[0], "sure": 1.0}, grown[1])
+    np.testing.assert_allclose(told(never, new_features, new_candidates)[0], guess, atol=1e-6)
 
 
 def test_it_repairs_what_the_best_candidate_gets_wrong(grown):
