@@ -6,13 +6,13 @@ from astro_jax.workdir import read_json
 
 STEPS = {"steps": 200, "eval_every": 20, "patience": 4}
 SURVEYS = ("eros1", "ogle4_lmc_cep")
-VARIANTS = ("", "period", "mlp_att")  # of configs/regress.py
+VARIANTS = ("period", "", "mlp_att")  # of configs/regress.py
 
 
 def regress_cell(survey: str, variant: str, seed: int) -> dict:
     """Return the errors of a model on test stars, beside the baselines."""
     name = f"regress.py:{variant}" if variant else "regress.py"
-    changes = {"data__target": "log_period", "baselines": not variant, "seed": seed, **STEPS}
+    changes = {"data__target": "log_period", "baselines": variant != "mlp_att", "seed": seed, **STEPS}
     folder = run(name, f"regress_{survey}_{variant or 'ours'}_{seed}", **changes, **data_of(survey))
     summary = read_json(folder / "summary.json")
     told = {name: summary[name] for name in ("best_step", "epochs", "seconds", "objects")}
