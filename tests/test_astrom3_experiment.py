@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pyarrow as pa
@@ -115,7 +116,8 @@ def test_the_space_is_tested_against_what_it_is_measured_beside(space):
     rows = [{"mean": {"M": m}, "plain all": {"M": p}, "photometry": {"M": m}} for m, p in
             ((0.5, 0.1), (0.6, 0.3), (0.7, 0.5))]  # fmt: skip
     each = [{"rand": row, "wrong_labels": {}, "unseen": {}, "odd": {}, "across": {},
-             "neighbours": {"mean": 0.9, "plain photo": 0.9}} for row in rows]  # fmt: skip
+             "neighbours": {"mean": 0.9, "plain photo": 0.9}, "contrast": {}}
+            for row in rows]  # fmt: skip
     told = space.compared(each)
     assert set(told["rand"]) == {"mean over plain all", "mean over photometry"}
     pair = told["rand"]["mean over plain all"]["M"]
@@ -125,6 +127,33 @@ def test_the_space_is_tested_against_what_it_is_measured_beside(space):
     assert told["neighbours"] == {
         "mean over plain photo": {"gain": 0.0, "interval": [0.0, 0.0], "p": None, "seeds": 3}
     }
+
+
+def test_contrast_searches_are_tested_against_chance_and_other_vectors(space):
+    """In `far` two kinds stand opposite; in `near` all lie together, the kinds mixed."""
+    rng = np.random.default_rng(0)
+    kind = np.tile([0, 1], 150)
+    angle = rng.uniform(0, 0.1, 300)
+    near = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    far = np.stack([np.where(kind, -1.0, 1.0), np.zeros(300)], 1).astype(np.float32)
+    columns = {"true_label": np.array(["ROT", "M"])[kind].tolist(), "subtype": [""] * 300}
+    objects = types.SimpleNamespace(columns=pa.table(columns))
+    told = space.contrasts({"near": near, "far": far}, objects)
+    found = told["near - far"]
+    assert found["other"] > 0.99 and found["near"] > 0.99 and found["far"] == pytest.approx(-1)
+    assert 0.4 < found["any"] < 0.6 and found["excess"] == found["other"] - found["any"]
+    assert told["far - near"]["other"] == 0.0  # the ten nearest are all of the query's kind
+
+    rows = [{"vectors": {"a - b": {"other": o, "any": 0.2, "excess": o - 0.2}},
+             "plain": {"a - b": {"other": 0.3, "any": 0.2, "excess": 0.1}}}
+            for o in (0.5, 0.6, 0.7)]  # fmt: skip
+    each = [{**{name: {} for name in space.TESTED}, "contrast": row} for row in rows]
+    told = space.compared(each)
+    pair = told["contrast"]["vectors over plain"]["a - b"]
+    assert set(pair) == {"excess"} and pair["excess"]["gain"] == pytest.approx(0.3)
+    chance = told["contrast, first hit over any of ten"]
+    assert chance["vectors"]["a - b"]["gain"] == pytest.approx(0.4)
+    assert chance["vectors"]["a - b"]["p"] == pytest.approx(0.0202, abs=1e-3)
 
 
 def test_counts_are_not_tested(space):

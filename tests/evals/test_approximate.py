@@ -55,5 +55,5 @@ def test_without_faiss_the_extra_is_named(monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(UserError, match=r"astro_jax\[ann\]"):
+    with pytest.raises(UserError, match=r"'\.\[ann\]'"):
         index(vectors(3, 0))
