@@ -132,8 +132,8 @@ def grid() -> None:
     """Measure heads, scenarios and weights at 20 and 100 labels; write grid.json, two pictures."""
     kinds = [(w, *head) for w, head in product(WEIGHTS, HEADS) if w in FLAGS.weights]
     kinds += [("none", "alone", head) for head in ALONE]
-    order = product(range(FLAGS.folds), kinds, (20, 100), chosen())
-    cells = [(survey, *kind, budget, fold) for fold, kind, budget, survey in order]
+    order = product(range(FLAGS.folds), (20, 100), kinds, chosen())
+    cells = [(survey, *kind, budget, fold) for fold, budget, kind, survey in order]
     records = fill("grid", cells, head_cell)
     plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects")
     plot_curves("learning_curves", records)
