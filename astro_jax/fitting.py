@@ -15,7 +15,7 @@ from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import FEATURES, VECTORS, blocks_of, raw_inputs, scaling, with_inputs
 from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
 from astro_jax.errors import UserError
-from astro_jax.grown import grow_head, is_forest, plant
+from astro_jax.grown import grow_any, is_grown, plant
 from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
 from astro_jax.models.classifier import Classifier, Fusion
 from astro_jax.models.forest import TREES, Forest
@@ -164,7 +164,7 @@ def fit_classifier(
     rules = (("^encoder/", 0.1 if train_encoder else None),)
     config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
     check_training(config)
-    if is_forest(head):
+    if is_grown(head):
         return _grow(config, parts, encoder_of(run), workdir)
     return _train_head(config, parts, encoder_of(run), workdir)
 
@@ -184,7 +184,7 @@ def _grow(
     config.scales = {}
     parts = [with_inputs(part, config.inputs, {}, encoder) for part in parts]
     blocks = blocks_of(config.inputs, encoder)
-    grown = grow_head(config.model.head, *parts, len(config.classes), config.seed, blocks)
+    grown = grow_any(config.model, parts, {"classes": config.classes}, config.seed, blocks)
     config.model.head = grown.head
     if workdir is not None:
         with locked(Path(workdir)):

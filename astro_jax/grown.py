@@ -74,7 +74,7 @@ def grow_any(
     seed: int,
     blocks: Mapping[str, int],
 ) -> Grown:
-    """Grow the head of a resolved model on parts to train, validate and test; see `grow_head`.
+    """Grow the head of a resolved model on the first two parts, to train and validate on.
 
     facts: of the task, `classes` or `target`.  Raises UserError where the head is for the other.
     """

@@ -103,19 +103,23 @@ def curve_vectors(
 def vector_blocks(run: Run) -> dict[str, int]:
     """Return name and size of the blocks of numbers in a vector of `curve_vectors`, in order."""
     run = encoder_of(run)
-    shape = (1, run.config.window)
-    photometry = {
-        "times": jax.ShapeDtypeStruct(shape, jnp.float32),
-        "values": jax.ShapeDtypeStruct((*shape, 2), jnp.float32),
-        "mask": jax.ShapeDtypeStruct(shape, bool),
-    }
 
-    def blocks(params: Any, photometry: Mapping) -> dict[str, jax.Array]:
-        record = run.model.apply({"params": params}, {"photometry": photometry})
-        return summary(record, photometry["mask"])
+    def blocks(params: Any, batch: Mapping) -> dict[str, jax.Array]:
+        return summary(run.model.apply({"params": params}, batch), batch["photometry"]["mask"])
 
-    found = jax.eval_shape(blocks, run.params, photometry)
+    found = jax.eval_shape(blocks, run.params, blank_window(run.config.window))
     return {name: found[name].shape[1] for name in BLOCKS if name in found}
+
+
+def blank_window(length: int) -> dict[str, dict[str, np.ndarray]]:
+    """Return a batch of one window of so many observations at 0, to learn shapes from."""
+    shape = (1, length)
+    photometry = {
+        "times": np.zeros(shape, np.float32),
+        "values": np.zeros((*shape, 2), np.float32),
+        "mask": np.ones(shape, bool),
+    }
+    return {"photometry": photometry}
 
 
 def mean_vectors(run: Run, curves: CurvesLike, batch_size: int | None = None) -> np.ndarray:

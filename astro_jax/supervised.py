@@ -18,7 +18,7 @@ from astro_jax.data.source import Parts, cut, load_curves
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
 from astro_jax.grown import Grown, grow_any, is_grown, require_period
-from astro_jax.infer import encoder_of
+from astro_jax.infer import blank_window, encoder_of
 from astro_jax.spec import build
 from astro_jax.weights import ANSWERS, Run, encoder_spec, load
 from astro_jax.workdir import read_json, write_text
@@ -179,13 +179,7 @@ def encoder_run(config: ConfigDict, model: Mapping[str, Any]) -> Run | None:
     if config.init:
         return encoder_of(load(config.init))._replace(config=config)
     encoder = build(ConfigDict(model["encoder"]))
-    shape = (1, config.window)
-    photometry = {
-        "times": np.zeros(shape, np.float32),
-        "values": np.zeros((*shape, 2), np.float32),
-        "mask": np.ones(shape, bool),
-    }
-    params = jax.jit(encoder.init)(jax.random.key(config.seed), {"photometry": photometry})
+    params = jax.jit(encoder.init)(jax.random.key(config.seed), blank_window(config.window))
     return Run(config, encoder, params["params"], 0)
 
 

@@ -163,3 +163,10 @@ def test_it_is_no_head_of_a_classifier(labelled):
     config.inputs = other.inputs
     with pytest.raises(UserError, match=r"PeriodForest is a head for configs/regress\.py"):
         class_task(config)
+
+
+def test_nor_of_one_that_is_fitted_from_python(finished):
+    head = config_of("regress:period").model.head
+    curves = [np.column_stack([np.arange(30.0), np.sin(np.arange(30.0) + k)]) for k in range(24)]
+    with pytest.raises(UserError, match=r"PeriodForest is a head for configs/regress\.py"):
+        astro_jax.fit_classifier(astro_jax.load(finished), curves, ["a", "b"] * 12, head=head)

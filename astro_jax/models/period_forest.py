@@ -8,7 +8,6 @@ its half and of its double how likely it is right, from the features, the eviden
 and its distance from the guess (`experiments/downstream`).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -27,7 +26,6 @@ SURE = 0.2  # probability above which a candidate is believed; best on validatio
 LEAF = 3  # rows of a leaf at least
 LEAF_SHARE = 1e-4  # of the rows, likewise: 300 trees on a large survey stay below 150 MB
 LEAST = 0.1  # share of training curves with a right candidate; chance gives up to 12 * 0.02 / 3
-NUMBERS = 5  # of a candidate; see data.inputs.period_candidates
 ARRAYS = ("features", "candidates")
 
 
@@ -37,14 +35,13 @@ class PeriodForest(nn.Module):
     `candidates` are those of `data.inputs.period_candidates`.  The parameters are made by `grow`;
     those of `init` have its shapes and know nothing.  Returns as the one logit the candidate, or
     its multiple, of most probability where that is above `sure`, else the guess (log10 of days);
-    and the probabilities [B, P * multiples] as embedding.
+    and the probabilities [B, P * MULTIPLES] as embedding.
     """
 
     classes: int = 1
     features: int = 0
     trees: int = TREES
     sure: float = SURE
-    multiples: tuple[float, ...] = MULTIPLES
     guess_nodes: int = 1
     guess_depth: int = 0
     choice_nodes: int = 1
@@ -56,7 +53,7 @@ class PeriodForest(nn.Module):
         require_arrays(encoded)
         features, candidates = (jnp.asarray(encoded[name]) for name in ARRAYS)
         guess = Trees(self.trees, self.guess_nodes, self.guess_depth, name="guess")(features)
-        rows, period, found = candidate_rows(features, candidates, guess, self.multiples)
+        rows, period, found = candidate_rows(features, candidates, guess)
         choice = Trees(self.trees, self.choice_nodes, self.choice_depth, name="choice")
         right = choice(rows.reshape(-1, rows.shape[-1])).reshape(period.shape)
         right = jnp.where(found, right, 0.0)
@@ -72,17 +69,15 @@ def require_arrays(arrays: Any) -> None:
             raise UserError(f"the head PeriodForest needs `inputs` with {name}; see data.inputs")
 
 
-def candidate_rows(
-    features: Array, candidates: Array, guess: Array, multiples: Sequence[float] = MULTIPLES
-) -> tuple[Array, Array, Array]:
-    """Return what a choice is made from, [B, C, F + 10]; C = P * multiples, candidate by candidate.
+def candidate_rows(features: Array, candidates: Array, guess: Array) -> tuple[Array, Array, Array]:
+    """Return what a choice is made from, [B, C, F + 10]; C = P * MULTIPLES, candidate by candidate.
 
     features: [B, F]; candidates: [B, P, 5]; guess: log10 of days, [B, 1].
     Also the logarithms of the periods [B, C], and whether there is such a candidate [B, C].
     """
     log, power, significance, alias, found = jnp.moveaxis(candidates, -1, 0)  # [B, P] each
-    shape = (*log.shape, len(multiples))
-    period = log[..., None] + jnp.log10(jnp.asarray(multiples, jnp.float32))
+    shape = (*log.shape, len(MULTIPLES))
+    period = log[..., None] + jnp.log10(jnp.asarray(MULTIPLES, jnp.float32))
     columns = (
         jnp.arange(shape[1], dtype=jnp.float32)[:, None],
         jnp.arange(shape[2], dtype=jnp.float32),

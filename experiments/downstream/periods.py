@@ -12,9 +12,9 @@ VARIANTS = ("period", "", "mlp_att")  # of configs/regress.py
 def regress_cell(survey: str, variant: str, seed: int) -> dict:
     """Return the errors of a model on test stars, beside the baselines."""
     name = f"regress.py:{variant}" if variant else "regress.py"
-    told = {"data__target": "log_period", "baselines": variant != "mlp_att", "seed": seed}
+    changes = {"data__target": "log_period", "baselines": variant != "mlp_att", "seed": seed}
     place = f"regress_{survey}_{variant or 'ours'}_{seed}"
-    folder = run(name, place, **told, **STEPS, **data_of(survey))
+    folder = run(name, place, **changes, **STEPS, **data_of(survey))
     summary = read_json(folder / "summary.json")
     told = {name: summary[name] for name in ("best_step", "epochs", "seconds", "objects")}
     return {**told, **{k: v for k, v in summary.items() if isinstance(v, dict) and "rmse" in v}}
