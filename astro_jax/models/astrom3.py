@@ -25,7 +25,7 @@ from jax import Array
 
 from astro_jax.nn.attention import key_bias
 from astro_jax.nn.informer import Layer, TokenEmbedding, sampled_keys
-from astro_jax.nn.linear import Conv, Linear, hashed_dropout, layer_norm, max_pool
+from astro_jax.nn.linear import Conv, LayerNorm, Linear, hashed_dropout, max_pool
 from astro_jax.nn.pooling import mean_vector
 
 Record = Mapping[str, Array]
@@ -62,7 +62,8 @@ class OfficialInformer(nn.Module):
         for i in range(self.blocks):
             layer = Layer(self.heads, self.ffn, self.dropout, i, name=f"block_{i}")
             x = layer(x, keys, index[i], None)
-        x = hashed_dropout(layer_norm("norm")(x), keys, self.dropout, TAIL_SITE)
+        x = LayerNorm(name="norm")(x.astype(jnp.float32))
+        x = hashed_dropout(x, keys, self.dropout, TAIL_SITE)
         return (x * mask[..., None]).reshape(len(x), -1)
 
 
@@ -93,7 +94,7 @@ class Informer(nn.Module):
         for i in range(self.blocks):
             layer = Layer(self.heads, self.ffn, self.dropout, i, self.attention, name=f"block_{i}")
             x = layer(x, keys, None, bias)
-        pooled = mean_vector(layer_norm("norm")(x), mask)
+        pooled = mean_vector(LayerNorm(name="norm")(x.astype(jnp.float32)), mask)
         return hashed_dropout(pooled, keys, self.dropout, TAIL_SITE)
 
 

@@ -4,6 +4,7 @@ ProbSparse attention (Zhou et al. 2021, arXiv 2012.07436) lets only the u querie
 least uniform over a few sampled keys; all others get the mean of the values.
 """
 
+from functools import reduce
 from math import ceil, log
 
 import flax.linen as nn
@@ -12,15 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from astro_jax.nn.attention import MaskedSelfAttention, attend
+from astro_jax.nn.attention import MaskedSelfAttention
 from astro_jax.nn.linear import (
     Conv,
-    HeadLinear,
+    LayerNorm,
     Linear,
+    Weights,
     erf_gelu,
-    fan_in_uniform,
+    flat_product,
     hashed_dropout,
-    layer_norm,
+    head_size,
 )
 
 EMBEDDING_DROPOUT = 0.1  # fixed in the released embedding layer, whatever the config says
@@ -32,40 +34,87 @@ def sampled_keys(length: int, factor: int = 1) -> int:
     return min(factor * ceil(log(length)), length)
 
 
-def prob_sparse(query: Array, key: Array, value: Array, index: Array) -> Array:
-    """Return ProbSparse attention, [B, H, T, K], of arrays [B, H, T, K].
+def active_queries(query: Array, key: Array, index: Array, heads: int) -> Array:
+    """Return the u queries a head that look least uniform over their sampled keys, [B, H, u] int.
 
-    index: [T, u] int, the keys that each query is measured by, the same for all rows and heads.
-    The measure is max_s(q k_s) - sum_s(q k_s) / T, unscaled: the released code divides by the
-    number of keys and not by that of the sample.  The u queries of largest measure attend to all
-    keys, padding too; the others get the mean of the values.
-
-    The scores of all pairs are one matrix product, from which the sampled ones are gathered: the
-    keys themselves would be gathered u times.
+    query, key: [B, T, H K]; index: [T, u] int, the keys that each query is measured by, the same
+    for all rows and heads.  The measure is max_s(q k_s) - sum_s(q k_s) / T, unscaled: the released
+    code divides by the number of keys and not by that of the sample.  No gradient passes.
     """
-    length, count = index.shape
-    fixed_query, fixed_key = jax.lax.stop_gradient((query, key))
-    exact = {"preferred_element_type": jnp.float32}
-    scores = jnp.einsum("bhsk,bhtk->bhst", fixed_key, fixed_query, **exact)  # [B, H, T, T]
-    flat = scores.reshape(*scores.shape[:2], length * length)
-    place = (index.T * length + jnp.arange(length)).ravel()
-    sampled = flat[:, :, place].reshape(*scores.shape[:2], count, length)  # [B, H, u, T]
-    measure = sampled.max(2) - sampled.sum(2) / length
-    top = jax.lax.top_k(measure, count)[1]  # [B, H, u]
-    chosen = jax.nn.one_hot(top, length, dtype=query.dtype)  # [B, H, u, T]
-    active = jnp.take_along_axis(query, top[..., None], axis=2)  # [B, H, u, K]
-    logits = jnp.einsum("bhuk,bhsk->bhus", active, key, **exact) * query.shape[-1] ** -0.5
-    mean = value.mean(2, keepdims=True)
-    change = attend(jax.nn.softmax(logits, axis=-1), value) - mean
-    return mean + jnp.einsum("bhut,bhuk->bhtk", chosen, change)
+    query, key = jax.lax.stop_gradient((query.astype(jnp.float32), key.astype(jnp.float32)))
+    length, width = query.shape[1:]
+    by_head = np.kron(np.eye(heads), np.ones((width // heads, 1))).astype(np.float32)
+
+    def products(keys: Array) -> Array:
+        flat = (key.at[:, keys].get(mode="clip") * query).reshape(-1, width)
+        return jnp.matmul(flat, by_head, precision="highest")  # [B T, H]
+
+    sampled = [products(keys) for keys in index.T]
+    measure = reduce(jnp.maximum, sampled) - sum(sampled) / length
+    measure = measure.reshape(-1, length, heads).swapaxes(1, 2)
+    return jax.lax.top_k(measure, index.shape[1])[1]
+
+
+def sparse_context(
+    x: Array, kernel: Array, bias: Array, index: Array
+) -> tuple[Array, Array, Array]:
+    """Return the context of ProbSparse attention by its parts: mean, changes and their times.
+
+    x: [B, T, D]; kernel [D, 3, H, K] and bias [3, H, K] of query, key and value; index: [T, u] as
+    in `active_queries`.  Returns mean [B, H, K], the context of all queries but the active ones,
+    change [B, H, u, K], what these have beyond it, and their times [B, H, u].
+
+    Nothing is projected for all times but what the choice of queries needs, which has no gradient:
+    with s = softmax(q W_k^T x^T / sqrt(K)), an active query finds W_v (s x), W_v (s x - mean x)
+    beyond the mean.  The same numbers as by the definition but for rounding; the bias of the keys
+    drops out of the softmax and has gradient 0.
+    """
+    batch, length, width = x.shape
+    heads, size = kernel.shape[2:]
+    flat = flat_product(x, kernel[:, :2].reshape(width, -1)) + bias[:2].ravel()
+    times = active_queries(*jnp.split(flat, 2, axis=-1), index, heads)
+    chosen = jax.nn.one_hot(times.reshape(batch, -1), length, dtype=x.dtype)  # [B, H u, T]
+
+    def by_head(y: Array) -> Array:
+        return y.reshape(batch, heads, -1, width)
+
+    query = jnp.einsum("bhud,dhk->bhuk", by_head(chosen @ x), kernel[:, 0]) + bias[0][:, None]
+    query = jnp.einsum("bhuk,dhk->bhud", query * size**-0.5, kernel[:, 1])
+    query = query.reshape(batch, -1, width)
+    logits = jnp.einsum("bnd,btd->bnt", query, x, preferred_element_type=jnp.float32)
+    mean = x.mean(1, keepdims=True)
+    beyond = jax.nn.softmax(logits, axis=-1).astype(x.dtype) @ x - mean
+    change = jnp.einsum("bhud,dhk->bhuk", by_head(beyond), kernel[:, 2])
+    return jnp.einsum("btd,dhk->bhk", mean, kernel[:, 2]) + bias[2], change, times
+
+
+def project_mixed(mean: Array, change: Array, times: Array, kernel: Array, length: int) -> Array:
+    """Return the context times kernel [D, D], [B, T, D], heads and times mixed up as released.
+
+    The context [B, H, T, K] of `sparse_context` is read as [B, T, H K] without a transpose: slot t
+    holds head H t // T at H neighbouring times.
+    """
+    batch, heads, size = mean.shape
+    width = heads * size
+    place = np.arange(heads)[:, None] * length + times  # in the context, [B, H, u]
+    part = jax.nn.one_hot(place % heads, heads, dtype=mean.dtype)[..., None]  # of the slot
+    rows = (part * change[..., None, :]).reshape(batch, -1, width) @ kernel
+    means = jnp.einsum("bhk,jkd->bhjd", mean, kernel.reshape(heads, size, width))
+    every = np.arange(heads * length)
+    held = np.zeros((length, heads, heads), mean.dtype)  # slot t holds head h as part j
+    held[every // heads, every // length, every % heads] = 1
+    held = np.broadcast_to(held.reshape(length, -1), (batch, length, heads**2))
+    slots = jax.nn.one_hot(place.reshape(batch, -1) // heads, length, dtype=mean.dtype, axis=1)
+    rows = jnp.concatenate([rows, means.reshape(batch, -1, width)], axis=1)
+    return jnp.concatenate([slots, held], axis=2) @ rows
 
 
 class ProbSparse(nn.Module):
-    """ProbSparse attention as released, heads and time mixed up as the weights know it.
+    """ProbSparse attention as released: the active queries attend to all keys, padding too.
 
-    The result [B, H, T, K] is read as [B, T, H K] without a transpose: slot t of the output is
-    head 4 t // T at four neighbouring times.  Merged rightly, the released weights give other
-    vectors (cosine 0.62).  Parameters as in `MaskedSelfAttention`; out/kernel [D, D].
+    The others get the mean of the values.  Heads and times are mixed up as the released weights
+    know it; merged rightly, these give other vectors (cosine 0.62).  Parameters as in
+    `MaskedSelfAttention`; out/kernel [D, D].
     """
 
     heads: int
@@ -73,11 +122,11 @@ class ProbSparse(nn.Module):
     @nn.compact
     def __call__(self, x: Array, index: Array) -> Array:
         """Map x [B, T, D] to [B, T, D]; index [T, u] are the sampled keys."""
-        batch, length, width = x.shape
-        draw = fan_in_uniform(width)
-        query, key, value = HeadLinear(self.heads, draw, draw, name="qkv")(x)
-        mixed = prob_sparse(query, key, value, index).reshape(batch, length, width)
-        return Linear(width, name="out")(mixed)
+        width = x.shape[-1]
+        shape = (width, 3, self.heads, head_size(width, self.heads))
+        kernel, bias = Weights(shape, name="qkv")(x.dtype)
+        out, offset = Weights((width, width), name="out")(x.dtype)
+        return project_mixed(*sparse_context(x, kernel, bias, index), out, x.shape[1]) + offset
 
 
 class Layer(nn.Module):
@@ -106,10 +155,10 @@ class Layer(nn.Module):
         else:
             attended = MaskedSelfAttention(self.heads, self.kind, name="attention")(x, bias)
         self.sow("intermediates", "attended", attended)
-        x = layer_norm("norm_1", x.dtype)(x + drop(attended, 1))
+        x = LayerNorm(name="norm_1")(x + drop(attended, 1))
         hidden = erf_gelu(Linear(self.ffn, name="dense_1")(x))
         hidden = Linear(width, name="dense_2")(drop(hidden, 2))
-        x = layer_norm("norm_2", x.dtype)(x + drop(hidden, 3))
+        x = LayerNorm(name="norm_2")(x + drop(hidden, 3))
         self.sow("intermediates", "output", x)
         return x
 

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from astro_jax.data.sampling import mix
@@ -25,14 +26,51 @@ def flat_product(x: Array, kernel: Array) -> Array:
 
     The gradient of a kernel that meets three axes takes XLA twice the time on a CPU.
     """
-    return (x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)).reshape(
-        *x.shape[:-1], kernel.shape[-1]
-    )
+    flat = matrix_product(x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype))
+    return flat.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+@jax.custom_vjp
+def matrix_product(x: Array, kernel: Array) -> Array:
+    """Return x [N, C] times kernel [C, D]; the kernel's gradient has the fewer rows of C and D.
+
+    Where C > D the gradient is computed as its transpose, which takes a CPU 3.3 instead of 6.0 ms
+    for the second layer of a feed-forward block of AstroM3.
+    """
+    return x @ kernel
+
+
+def _product_kept(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _product_gradients(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    if x.shape[1] <= gradient.shape[1]:
+        return gradient @ kernel.T, x.T @ gradient
+    turned = jax.lax.optimization_barrier(gradient.T @ x)  # or XLA turns the operands back
+    return gradient @ kernel.T, turned.T
+
+
+matrix_product.defvjp(_product_kept, _product_gradients)
+
+
+@jax.custom_vjp
 def erf_gelu(x: Array) -> Array:
-    """Return x Phi(x) by the error function, as PyTorch computes it; twice as fast as by erfc."""
-    return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
+    """Return x Phi(x) by the error function, as PyTorch computes it; twice as fast as by erfc.
+
+    Backwards, all is computed again from x: on a CPU that is faster than to keep and fetch it.
+    """
+    return x * (0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5))
+
+
+def _gelu_gradient(x: Array, gradient: Array) -> tuple[Array]:
+    x = jax.lax.optimization_barrier(x)  # or XLA keeps the error function
+    density = jnp.exp(-0.5 * x * x) * (2 * np.pi) ** -0.5
+    return (gradient * (0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5) + x * density),)
+
+
+erf_gelu.defvjp(lambda x: (erf_gelu(x), x), _gelu_gradient)
 
 
 class Linear(nn.Module):
@@ -49,6 +87,29 @@ class Linear(nn.Module):
         return flat_product(x, kernel) + bias.astype(x.dtype)
 
 
+class Weights(nn.Module):
+    """Kernel and bias of a dense layer by themselves, initialised as PyTorch does.
+
+    For layers that do not multiply all of their input by the kernel.
+    """
+
+    shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, dtype: jnp.dtype) -> tuple[Array, Array]:
+        """Return the kernel, of this shape, and the bias, of all axes but the first."""
+        draw = fan_in_uniform(self.shape[0])
+        kernel = self.param("kernel", draw, self.shape)
+        return kernel.astype(dtype), self.param("bias", draw, self.shape[1:]).astype(dtype)
+
+
+def head_size(width: int, heads: int) -> int:
+    """Return the width of each head; raise ValueError where the heads do not share it evenly."""
+    if width % heads:
+        raise ValueError(f"width {width} is not divisible by {heads} heads")
+    return width // heads
+
+
 class HeadLinear(nn.Module):
     """Query, key and value of all heads by one product: kernel [D, 3, H, K], bias [3, H, K].
 
@@ -58,25 +119,57 @@ class HeadLinear(nn.Module):
 
     heads: int
     kernel_init: nn.initializers.Initializer
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, ...]:
         """Map x [B, T, D] to query, key and value, [B, H, T, K] each."""
         width = x.shape[-1]
-        if width % self.heads:
-            raise ValueError(f"width {width} is not divisible by {self.heads} heads")
-        shape = (3, self.heads, width // self.heads)
+        shape = (3, self.heads, head_size(width, self.heads))
         kernel = self.param("kernel", self.kernel_init, (width, *shape))
-        bias = self.param("bias", self.bias_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
         flat = flat_product(x, kernel.reshape(width, -1)) + bias.astype(x.dtype).ravel()
         parts = jnp.split(flat, 3, axis=-1)
         return tuple(part.reshape(*x.shape[:-1], *shape[1:]).swapaxes(1, 2) for part in parts)
 
 
-def layer_norm(name: str, dtype: jnp.dtype = jnp.float32) -> nn.LayerNorm:
-    """Return a layer norm with PyTorch's eps of 1e-5 and the two-pass variance, float32 inside."""
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name)
+@jax.custom_vjp
+def normalized(x: Array, scale: Array, bias: Array) -> Array:
+    """Return scale (x - mean) / sqrt(variance + 1e-5) + bias over the last axis, in float32.
+
+    The variance in two passes, as PyTorch has it.  With the gradient in closed form a step of the
+    photometry tower takes 0.98 times as long as with `flax.linen.LayerNorm` on two cores.
+    """
+    return _normalized_kept(x, scale, bias)[0]
+
+
+def _normalized_kept(x: Array, scale: Array, bias: Array) -> tuple[Array, tuple]:
+    mean = x.astype(jnp.float32).mean(-1, keepdims=True)
+    centred = x - mean
+    inverse = jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    return (centred * inverse * scale + bias).astype(x.dtype), (x, mean, inverse, scale)
+
+
+def _normalized_gradients(kept: tuple, gradient: Array) -> tuple[Array, Array, Array]:
+    x, mean, inverse, scale = kept
+    gradient = gradient.astype(jnp.float32)
+    unit, slope = (x - mean) * inverse, gradient * scale
+    along = (slope * unit).mean(-1, keepdims=True)
+    back = inverse * (slope - slope.mean(-1, keepdims=True) - unit * along)
+    rows = tuple(range(x.ndim - 1))
+    return back.astype(x.dtype), (gradient * unit).sum(rows), gradient.sum(rows)
+
+
+normalized.defvjp(_normalized_kept, _normalized_gradients)
+
+
+class LayerNorm(nn.Module):
+    """A layer norm over the last axis with PyTorch's eps; parameters scale and bias [D]."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map [..., D] to the same shape and type."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        return normalized(x, scale, self.param("bias", nn.initializers.zeros, x.shape[-1:]))
 
 
 class Conv(nn.Module):

@@ -25,12 +25,14 @@ SHORT = {"eval_every": 20, "patience": 3}
 FINETUNE = {"steps": 100, **SHORT}
 CLASSIFY = {"steps": 200, **SHORT}
 WEIGHTS = ("base", "official", "without")
-# Scenario and head; most informative first.  frozen: no fine-tuning; a, b, c: as in the paper.
-HEADS = (
+# Scenario and head.  a, b, c: as in the paper; frozen: no fine-tuning
+TRAINED = (
     ("b", "fusion_slow"),
     ("b", "mlp_att_trained"),
     ("c", "fusion_slow"),
     ("c", "mlp_att_trained"),
+)
+FROZEN = (
     ("a", "mlp_att"),
     ("a", "forest"),
     ("a", "fusion"),
@@ -130,9 +132,12 @@ def scores_of(folder: Path) -> dict[str, Any]:
 
 def grid() -> None:
     """Measure heads, scenarios and weights at 20 and 100 labels; write grid.json, two pictures."""
-    kinds = [(w, *head) for w, head in product(WEIGHTS, HEADS) if w in FLAGS.weights]
-    kinds += [("none", "alone", head) for head in ALONE]
-    order = product(range(FLAGS.folds), (20, 100), kinds, chosen())
+    weights = [name for name in WEIGHTS if name in FLAGS.weights]
+    trained = [(name, *head) for name, head in product(weights, TRAINED)]
+    frozen = [(name, *head) for name, head in product(weights, FROZEN)]
+    frozen += [("none", "alone", head) for head in ALONE]
+    folds, budgets = range(FLAGS.folds), (20, 100)
+    order = [x for kinds in (trained, frozen) for x in product(folds, budgets, kinds, chosen())]
     cells = [(survey, *kind, budget, fold) for fold, budget, kind, survey in order]
     records = fill("grid", cells, head_cell)
     plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects")

@@ -1,73 +1,115 @@
 """ProbSparse attention, convolutions and pools against their definitions in NumPy."""
 
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from astro_jax.nn.informer import ProbSparse, prob_sparse, sampled_keys, slot_encoding
-from astro_jax.nn.linear import Conv, Linear, hashed_dropout, max_pool
+from astro_jax.nn.informer import ProbSparse, sampled_keys, slot_encoding
+from astro_jax.nn.linear import (
+    Conv,
+    LayerNorm,
+    Linear,
+    erf_gelu,
+    flat_product,
+    hashed_dropout,
+    max_pool,
+)
 
 pytestmark = pytest.mark.usefixtures("hastily")
 
-B, H, T, K, U = 2, 3, 10, 4, 3
+B, H, T, K, U = 2, 3, 10, 4, 3  # three heads do not share ten slots evenly
 
 
 @pytest.fixture(scope="module")
 def drawn():
+    """Return x, sampled keys, and parameters that are large enough for heads to differ."""
     rng = np.random.default_rng(0)
-    query, key, value = rng.standard_normal((3, B, H, T, K)).astype(np.float32)
+    x = rng.standard_normal((B, T, H * K)).astype(np.float32)
     index = rng.integers(0, T, (T, U))
     index[0, 1] = index[0, 0]  # a key drawn twice counts twice
-    return query, key, value, index
+    params = ProbSparse(heads=H).init(jax.random.key(0), x, index)["params"]
+    return x, index, jax.tree.map(lambda leaf: 3 * leaf, params)
+
+
+def query_key_value(x, params):
+    qkv = np.einsum("btd,dchk->cbhtk", x, params["qkv"]["kernel"])
+    return qkv + np.asarray(params["qkv"]["bias"])[:, None, :, None]
 
 
 def by_loops(query, key, value, index):
-    out = np.empty_like(value)
+    """Return the context [B, H, T, K], and where queries are active, by the definition."""
+    out, active = np.empty_like(value), np.zeros(value.shape[:3], bool)
     for b, h in np.ndindex(B, H):
         q, k, v = query[b, h], key[b, h], value[b, h]
         sampled = np.array([[q[t] @ k[s] for s in index[t]] for t in range(T)])
         measure = sampled.max(1) - sampled.sum(1) / T
         out[b, h] = v.mean(0)
-        for t in np.argsort(-measure)[:U]:
+        for t in np.argsort(-measure)[: index.shape[1]]:
             weight = np.exp(q[t] @ k.T / np.sqrt(K))
             out[b, h, t] = weight @ v / weight.sum()
-    return out
+            active[b, h, t] = True
+    return out, active
 
 
-def test_prob_sparse_is_what_its_paper_says(drawn):
-    np.testing.assert_allclose(jax.jit(prob_sparse)(*drawn), by_loops(*drawn), atol=1e-5)
+def projected(context, params):
+    """Return the product with `out` of the context, read without a transpose in between."""
+    mixed = np.asarray(context).reshape(B, T, H * K)
+    return mixed @ params["out"]["kernel"] + params["out"]["bias"]
+
+
+def attended(x, index, params):
+    return ProbSparse(heads=H).apply({"params": params}, x, index)
+
+
+def test_prob_sparse_is_what_its_paper_says_heads_and_times_mixed_up(drawn):
+    x, index, params = drawn
+    context, active = by_loops(*query_key_value(x, params), index)
+    assert (active.sum(-1) == U).all()
+    expected = projected(context, params)
+    np.testing.assert_allclose(jax.jit(attended)(*drawn), expected, atol=1e-5)
 
 
 def test_all_queries_attend_when_all_keys_are_sampled(drawn):
-    query, key, value, _ = drawn
-    every = np.tile(np.arange(T), (T, 1))
+    x, _, params = drawn
+    query, key, value = query_key_value(x, params)
     logits = np.einsum("bhtk,bhsk->bhts", query, key) / np.sqrt(K)
-    expected = np.asarray(jax.nn.softmax(logits)) @ value
-    np.testing.assert_allclose(prob_sparse(query, key, value, every), expected, atol=1e-5)
+    expected = projected(np.asarray(jax.nn.softmax(logits)) @ value, params)
+    every = np.tile(np.arange(T), (T, 1))
+    np.testing.assert_allclose(attended(x, every, params), expected, atol=2e-5)
 
 
-def test_the_choice_of_queries_carries_no_gradient(drawn):
-    query, key, value, index = drawn
+def test_gradients_are_those_of_the_definition_with_a_fixed_choice_of_queries(drawn):
+    x, index, params = drawn
+    active = by_loops(*query_key_value(x, params), index)[1]
+    slope = np.random.default_rng(1).standard_normal((B, T, H * K)).astype(np.float32)
 
-    def total(q):
-        return prob_sparse(q, key, value, index).sum()
+    def by_definition(x, params):
+        qkv = jnp.einsum("btd,dchk->cbhtk", x, params["qkv"]["kernel"])
+        query, key, value = qkv + params["qkv"]["bias"][:, None, :, None]
+        weights = jax.nn.softmax(jnp.einsum("bhtk,bhsk->bhts", query, key) / K**0.5)
+        mean = value.mean(2, keepdims=True)
+        context = jnp.where(active[..., None], weights @ value, mean)
+        mixed = context.reshape(x.shape)
+        return ((mixed @ params["out"]["kernel"] + params["out"]["bias"]) * slope).sum()
 
-    gradient = np.abs(jax.grad(total)(query)).sum(-1)
-    assert ((gradient > 1e-9).sum(-1) == U).all()
+    def ours(x, params):
+        return (attended(x, index, params) * slope).sum()
+
+    expected = jax.grad(by_definition, (0, 1))(x, params)
+    for one, other in zip(
+        *map(jax.tree.leaves, (jax.grad(ours, (0, 1))(x, params), expected)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=3e-5)
+    assert np.abs(expected[1]["qkv"]["kernel"]).max() > 1
 
 
-def test_heads_and_times_are_mixed_up_as_released(drawn):
-    index = drawn[3]
-    x = np.random.default_rng(1).standard_normal((B, T, 8)).astype(np.float32)
-    module = ProbSparse(heads=2)
-    params = module.init(jax.random.key(0), x, index)["params"]
-    output = module.apply({"params": params}, x, index)
-    qkv = np.einsum("btd,dchk->cbhtk", x, params["qkv"]["kernel"])
-    qkv += params["qkv"]["bias"][:, None, :, None]
-    mixed = np.asarray(prob_sparse(*qkv, index)).reshape(B, T, 8)  # no transpose in between
-    expected = mixed @ params["out"]["kernel"] + params["out"]["bias"]
-    np.testing.assert_allclose(output, expected, atol=1e-5)
+def test_heads_share_the_width_evenly(drawn):
+    with pytest.raises(ValueError, match="width 12 is not divisible by 5 heads"):
+        ProbSparse(heads=5).init(jax.random.key(0), *drawn[:2])
 
 
 @pytest.mark.parametrize(("length", "factor", "count"), [(200, 1, 6), (200, 5, 30), (3, 9, 3)])
@@ -83,6 +125,39 @@ def test_slots_are_encoded_by_sines():
 
 
 # Layers
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)], ids=["narrowing", "widening"])
+def test_a_product_and_its_gradients_are_those_of_matmul(shape):
+    x, slope = (jax.random.normal(jax.random.key(i), (2, 7, shape[i])) for i in (0, 1))
+    kernel = jax.random.normal(jax.random.key(2), shape)
+    ours, gradients = jax.vjp(flat_product, x, kernel)
+    expected, plain = jax.vjp(jnp.matmul, x, kernel)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    for one, other in zip(gradients(slope), plain(slope), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_gelu_and_its_gradient_are_those_of_jax():
+    x = jnp.linspace(-6, 6, 101)
+    exact = functools.partial(jax.nn.gelu, approximate=False)
+    np.testing.assert_allclose(erf_gelu(x), exact(x), atol=1e-6)
+    gradients = (jax.vmap(jax.grad(f))(x) for f in (erf_gelu, exact))
+    np.testing.assert_allclose(*gradients, atol=1e-6)
+
+
+def test_a_layer_norm_and_its_gradients_are_those_of_flax():
+    x = 5 + 3 * jax.random.normal(jax.random.key(0), (2, 7, 16))
+    params = {"scale": jnp.linspace(0.5, 2, 16), "bias": jnp.linspace(-1, 1, 16)}
+    flax_norm = nn.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+
+    def total(module, x, params):
+        return jnp.sin(module.apply({"params": params}, x)).sum()
+
+    both = [jax.value_and_grad(total, (1, 2))(m, x, params) for m in (LayerNorm(), flax_norm)]
+    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    assert LayerNorm().apply({"params": params}, x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("bias", [True, False])
