@@ -35,7 +35,7 @@ print(json.dumps({
     "counts": [len(first), len(none), len(last)],
     "asked": asked,
     "gap": float(np.abs(ours - np.asarray(plain["logits"])).max()),
-    "heads": [head for _, head in networks.HEADS] + list(networks.ALONE),
+    "heads": [head for _, head in networks.TRAINED + networks.FROZEN] + list(networks.ALONE),
     "left_out": list(common.LEFT_OUT.values()),
     "periods": periods.VARIANTS,
     "data": common.data_of("asas"),
