@@ -16,6 +16,7 @@ from astro_jax.spec import resolve
 LEAST = {
     "steps": 1,
     "per_class": 0,
+    "unlabelled": 0,
     "windows": 0,
     "batch_size": 1,
     "window": 2,

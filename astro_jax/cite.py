@@ -20,7 +20,7 @@ USED = {
     "astro_jax.models.astromer": ("DonosoOliva2023",),
     "astro_jax.models.astrom3": ("Rizhko2024", "Zhou2021"),
     "astro_jax.models.transient": ("Gupta2025transfer", "Gupta2025anomaly"),
-    "astro_jax.models.forest": ("Geurts2006", "Breiman2001", "Pedregosa2011"),
+    "astro_jax.models.forest": ("Geurts2006", "Breiman2001", "Pedregosa2011", "Saerens2002"),
     "astro_jax.models.period_forest": ("Breiman2001", "Geurts2006", "Pedregosa2011"),
     "astro_jax.models.classifier": ("DonosoOliva2023",),
 }

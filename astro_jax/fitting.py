@@ -15,7 +15,7 @@ from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import FEATURES, VECTORS, blocks_of, raw_inputs, scaling, with_inputs
 from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
 from astro_jax.errors import UserError
-from astro_jax.grown import grow_any, is_grown, plant
+from astro_jax.grown import Unlabelled, grow_any, is_grown, plant, sample_unlabelled
 from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
 from astro_jax.models.classifier import Classifier, Fusion
 from astro_jax.models.forest import TREES, Forest
@@ -119,13 +119,15 @@ def fit_classifier(
     batch_size: int = 64,
     rate: float = 1e-3,
     train_encoder: bool = False,
+    unlabelled: int = 1000,
     seed: int = 0,
     workdir: str | Path | None = None,
 ) -> Run:
     """Put a head on the encoder of a run by labelled curves; return a run for `predict`.
 
     run: its encoder is used, its parameters are where training starts
-    curves: as in `encode`; labels: [N] class names, None = unknown (not used)
+    curves: as in `encode`; labels: [N] class names, None = unknown: these curves, at most
+        `unlabelled` of them, tell the default head how common the classes are
     head: spec of a head; default: `models.forest.Forest`, which is grown at once, or
         `models.classifier.Fusion` where the encoder is trained too; inputs: what it sees beside the
         curve, see `data.inputs`; default: what those two need
@@ -133,7 +135,7 @@ def fit_classifier(
     A fifth of each class validates; training stops after ten evaluations without a gain.
     Raises UserError for fewer than two classes or fewer than 5 labels in one.
     """
-    known, classes = labelled_curves(curves, labels)
+    known, classes, rest = labelled_curves(curves, labels)
     codes = Labels(classes, known.arrays["label"], ())
     _, row_star, stars = by_class(codes.codes, known.star)
     parts = [known.take(rows) for rows in train_and_valid(codes, row_star, stars, None, seed)]
@@ -165,7 +167,8 @@ def fit_classifier(
     config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
     check_training(config)
     if is_grown(head):
-        return _grow(config, parts, encoder_of(run), workdir)
+        others = sample_unlabelled(rest, np.arange(len(rest)), unlabelled, seed)
+        return _grow(config, parts, others, encoder_of(run), workdir)
     return _train_head(config, parts, encoder_of(run), workdir)
 
 
@@ -179,12 +182,18 @@ def _train_head(
 
 
 def _grow(
-    config: ConfigDict, parts: Sequence[Curves], encoder: Run, workdir: str | Path | None
+    config: ConfigDict,
+    parts: Sequence[Curves],
+    others: Unlabelled | None,
+    encoder: Run,
+    workdir: str | Path | None,
 ) -> Run:
     config.scales = {}
     parts = [with_inputs(part, config.inputs, {}, encoder) for part in parts]
+    if others is not None:
+        others = others._replace(curves=with_inputs(others.curves, config.inputs, {}, encoder))
     blocks = blocks_of(config.inputs, encoder)
-    grown = grow_any(config.model, parts, {"classes": config.classes}, config.seed, blocks)
+    grown = grow_any(config.model, parts, {"classes": config.classes}, config.seed, blocks, others)
     config.model.head = grown.head
     if workdir is not None:
         with locked(Path(workdir)):
@@ -194,8 +203,10 @@ def _grow(
     return Run(config, build(config.model), params, 0)
 
 
-def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[str]]:
-    """Return the curves that have a label and two finite points, with class numbers, and classes.
+def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[str], Curves]:
+    """Return the curves with a label, with class numbers; the classes; the curves without a label.
+
+    All have two finite points or more.
 
     Raises UserError where the numbers differ or fewer than two classes are there.
     """
@@ -205,9 +216,11 @@ def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[
     plain = labels.to_pylist() if hasattr(labels, "to_pylist") else labels  # a column of a table
     texts = [as_label(label) for label in plain]
     clean, _ = tidy(given)
-    rows = np.flatnonzero(np.array([t is not None for t in texts]) & (clean.lengths >= 2))
+    told, usable = np.array([t is not None for t in texts]), clean.lengths >= 2
+    rows = np.flatnonzero(told & usable)
     classes = sorted({texts[k] for k in rows})
     if len(classes) < 2:
         raise UserError(f"a classifier needs two classes; the labels hold {classes or 'none'}")
     codes = codes_of([texts[k] for k in rows], classes)
-    return clean.take(rows).with_arrays(label=codes), classes
+    rest = clean.take(np.flatnonzero(~told & usable))
+    return clean.take(rows).with_arrays(label=codes), classes, rest

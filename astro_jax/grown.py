@@ -17,7 +17,7 @@ from astro_jax.control import Control
 from astro_jax.data.curves import Curves
 from astro_jax.errors import UserError
 from astro_jax.models import period_forest
-from astro_jax.models.forest import Forest, grow
+from astro_jax.models.forest import Forest, grow, survey_shift
 from astro_jax.models.period_forest import CLOSE, PeriodForest
 from astro_jax.spec import spec
 from astro_jax.step import TrainState
@@ -35,6 +35,19 @@ class Grown(NamedTuple):
     head: ConfigDict
     params: dict[str, Any]
     metrics: dict[str, float]
+
+
+class Unlabelled(NamedTuple):
+    """Curves of the survey without a label, a sample of `count` of them."""
+
+    curves: Curves
+    count: int
+
+
+def sample_unlabelled(curves: Curves, rows: np.ndarray, most: int, seed: int) -> Unlabelled | None:
+    """Return up to `most` of some rows of curves, drawn by the seed; None where that is none."""
+    drawn = np.random.default_rng([seed, 5]).permutation(rows)[:most]
+    return Unlabelled(curves.take(np.sort(drawn)), len(rows)) if len(drawn) else None
 
 
 def is_forest(head: Any) -> bool:
@@ -73,10 +86,12 @@ def grow_any(
     facts: Mapping[str, Any],
     seed: int,
     blocks: Mapping[str, int],
+    unlabelled: Unlabelled | None = None,
 ) -> Grown:
     """Grow the head of a resolved model on the first two parts, to train and validate on.
 
-    facts: of the task, `classes` or `target`.  Raises UserError where the head is for the other.
+    facts: of the task, `classes` or `target`; unlabelled: for classes, see `grow_head`.
+    Raises UserError where the head is for the other.
     """
     head, (train, valid) = model["head"], parts[:2]
     kind, job = ("classes", "classify") if is_forest(head) else ("target", "regress")
@@ -84,7 +99,7 @@ def grow_any(
         name = head["target"].rpartition(":")[2]
         raise UserError(f"config.model.head: {name} is a head for configs/{job}.py")
     if is_forest(head):
-        return grow_head(head, train, valid, len(facts["classes"]), seed, blocks)
+        return grow_head(head, train, valid, len(facts["classes"]), seed, blocks, unlabelled)
     return grow_periods(head, train, valid, seed)
 
 
@@ -95,28 +110,36 @@ def grow_head(
     classes: int,
     seed: int,
     blocks: Mapping[str, int] | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Grown:
     """Grow a forest on the labels of both parts; score one grown on `train` alone on `valid`.
 
     The curves carry `features`, `vector` and `label`; trees stop by nothing, so that no label need
     be held back from the head that is kept.  blocks: of the vectors; see `compression`.
+    unlabelled: tell how common each class is, see `survey_shift`; None: all are alike.
     """
     trees = head["trees"]
     rows = [
         [part.arrays[name] for name in ("features", "vector", "label")] for part in (train, valid)
     ]
     sizes, params = grow(*rows[0], classes, seed, trees, blocks)
-    output = Forest(**sizes).apply(
-        {"params": params}, {}, {"features": rows[1][0], "vector": rows[1][1]}, None
-    )
-    logits, label = np.asarray(output["logits"]), rows[1][2]
+    logits, label = told_classes(sizes, params, valid), rows[1][2]
     metrics = {
         "loss": float(-logits[np.arange(len(label)), label].mean()),
         "accuracy": float((logits.argmax(1) == label).mean()),
     }
     both = [np.concatenate(pair) for pair in zip(*rows, strict=True)]
     sizes, params = grow(*both, classes, seed, trees, blocks)
+    if unlabelled is not None:
+        told = np.exp(told_classes(sizes, params, unlabelled.curves))
+        params["shift"] = survey_shift(told, both[2], unlabelled.count)
     return Grown(spec(Forest, **sizes), params, metrics)
+
+
+def told_classes(sizes: Mapping[str, Any], params: Any, curves: Curves) -> np.ndarray:
+    """Return the logits of curves with the arrays of a `Forest`, [N, C]."""
+    arrays = {name: curves.arrays[name] for name in ("features", "vector")}
+    return np.asarray(Forest(**sizes).apply({"params": params}, {}, arrays, None)["logits"])
 
 
 def grow_periods(head: Any, train: Curves, valid: Curves, seed: int) -> Grown:

@@ -10,14 +10,28 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import blocks_of, number_column, raw_inputs, scaled, scaling
+from astro_jax.data.inputs import blocks_of, number_column, raw_inputs, scaled, scaling, with_inputs
 from astro_jax.data.label_maps import Dropped, apply_map
-from astro_jax.data.labels import HELD_OUT, Labels, encode_labels, few_labels, label_texts
+from astro_jax.data.labels import (
+    HELD_OUT,
+    Labels,
+    Split,
+    encode_labels,
+    few_labels,
+    label_texts,
+)
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
-from astro_jax.grown import Grown, grow_any, is_grown, require_period
+from astro_jax.grown import (
+    Grown,
+    Unlabelled,
+    grow_any,
+    is_grown,
+    require_period,
+    sample_unlabelled,
+)
 from astro_jax.infer import blank_window, encoder_of
 from astro_jax.spec import build
 from astro_jax.weights import ANSWERS, Run, encoder_spec, load
@@ -51,7 +65,21 @@ def class_task(config: ConfigDict) -> Task:
         raise UserError("no test object: none of the labelled stars lies in the held-out fifth")
     curves = curves.with_arrays(label=labels.codes)
     facts = {"classes": labels.classes, "model": resolved_model(config, len(labels.classes))}
-    return assemble(config, [curves.take(rows) for rows in split], ledger, facts)
+    rows = unlabelled_rows(curves, labels, split, label_column(curves, config.data))
+    others = sample_unlabelled(curves, rows, config.get("unlabelled", 0), config.seed)
+    return assemble(config, [curves.take(rows) for rows in split], ledger, facts, others)
+
+
+def unlabelled_rows(curves: Curves, labels: Labels, split: Split, column: str) -> np.ndarray:
+    """Return the rows whose label, if any, the fold does not use: none of a test star.
+
+    Those of its classes beyond the budget, and those without a label; classes left out are not.
+    """
+    usable = labels.codes >= 0
+    usable |= np.array([text is None for text in label_texts(curves, column)])
+    usable &= ~np.isin(curves.star, curves.star[split.test])
+    usable[np.concatenate([split.train, split.valid])] = False
+    return np.flatnonzero(usable)
 
 
 def few_parts(config: ConfigDict) -> Parts:
@@ -154,9 +182,16 @@ def target_values(curves: Curves, name: str) -> np.ndarray:
 
 
 def assemble(
-    config: ConfigDict, parts: Sequence[Curves], ledger: Ledger, facts: dict[str, Any]
+    config: ConfigDict,
+    parts: Sequence[Curves],
+    ledger: Ledger,
+    facts: dict[str, Any],
+    unlabelled: Unlabelled | None = None,
 ) -> Task:
-    """Return the task with the inputs of `config.inputs`, scaled by the training curves."""
+    """Return the task with the inputs of `config.inputs`, scaled by the training curves.
+
+    unlabelled: what a head that is grown learns of the survey beside the parts
+    """
     model, grown = facts["model"], None
     encoder = encoder_run(config, model) if config.inputs else None
     raw = [raw_inputs(part, config.inputs, encoder) for part in parts]
@@ -167,7 +202,11 @@ def assemble(
         for part, values in zip(parts, raw, strict=True)
     ]
     if as_is:
-        grown = grow_any(model, full, facts, config.seed, blocks_of(config.inputs, encoder))
+        if unlabelled is not None:
+            others = with_inputs(unlabelled.curves, config.inputs, {}, encoder)
+            unlabelled = unlabelled._replace(curves=others)
+        blocks = blocks_of(config.inputs, encoder)
+        grown = grow_any(model, full, facts, config.seed, blocks, unlabelled)
         facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
     return Task(*full, ledger, {**facts, "scales": scales}, grown)
 

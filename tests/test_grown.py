@@ -6,10 +6,12 @@ import pytest
 from tiny import CLASSIFY, ROOT, TINY_MODEL, labelled_survey
 
 import astro_jax
+from astro_jax.data.labels import encode_labels, few_labels
 from astro_jax.data.table import to_table
 from astro_jax.main import main
 from astro_jax.models.forest import Forest
 from astro_jax.summary import read_metrics
+from astro_jax.supervised import unlabelled_rows
 from astro_jax.tree import flatten
 from astro_jax.workdir import read_json
 
@@ -94,6 +96,44 @@ def test_python_grows_it_too(finished, tmp_path):
     astro_jax.save_safetensors(run, tmp_path / "x.safetensors")
     again = astro_jax.predict(astro_jax.load(tmp_path / "x.safetensors"), to_table(survey))
     np.testing.assert_array_equal(again.probabilities, told.probabilities)
+
+
+def test_unlabelled_curves_tell_how_common_the_classes_are(words, forest, tmp_path):
+    shift = astro_jax.load(forest).params["head"]["shift"]
+    assert shift.any() and abs(shift.sum()) < 1e-5
+    alike = [*words, "--config.unlabelled=0", f"--workdir={tmp_path / 'alike'}"]
+    assert main(["main", *alike]) == 0
+    head = astro_jax.load(tmp_path / "alike").params["head"]
+    assert not head["shift"].any()
+    same = astro_jax.load(forest).params["head"]["share"]
+    np.testing.assert_array_equal(head["share"], same)  # nothing else learns from them
+
+
+def test_a_common_class_is_told_more_often(finished):
+    survey = labelled_survey(40)
+    names = np.array(survey.columns["label"].to_pylist(), object)
+    few = {name: np.flatnonzero(names == name)[:8] for name in ("fast", "flat", "slow")}
+    known = np.full(len(names), None, object)
+    for name, rows in few.items():
+        known[rows] = name
+    common = np.flatnonzero(np.isin(names, ["fast", "flat"]))
+    kept = np.concatenate([common, few["slow"]])
+    run = astro_jax.fit_classifier(
+        astro_jax.load(finished), to_table(survey.take(kept)), known[kept].tolist()
+    )
+    fast, flat, slow = run.params["head"]["shift"]
+    assert min(fast, flat) > slow + 0.2
+
+
+def test_no_star_of_the_test_is_among_the_unlabelled():
+    survey = labelled_survey(50)
+    labels = encode_labels(survey, minimum=10)
+    split = few_labels(labels, survey.star, 10, 0)
+    rows = unlabelled_rows(survey, labels, split, "label")
+    assert not np.intersect1d(rows, np.concatenate(split)).size
+    texts = [survey.columns["label"].to_pylist()[row] for row in rows]
+    assert "rare" not in texts and texts.count(None) == 2
+    assert len(rows) == 150 - sum(map(len, split)) + 2
 
 
 def test_the_untrained_variant_is_the_baseline_of_that_name(words, forest, tmp_path):

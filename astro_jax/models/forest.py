@@ -28,6 +28,7 @@ TREES = 400
 COMPONENTS = {"": 24, "means": 24, "aperiodic": 6, "periodic": 6}
 ARRAYS = ("features", "vector")
 TINY = 1e-6  # probability of a class that no tree votes for
+TEMPER = 0.3  # of the logarithm of a class's share in the survey, see `survey_shift`
 
 
 class Forest(nn.Module):
@@ -36,7 +37,8 @@ class Forest(nn.Module):
     The parameters are made by `grow`; those of `init` have its shapes and know nothing.  The
     vector is standardised and projected onto `components` [K, V]; split i of tree t sends a row to
     `left` where input `feature[t, i]` is at most `threshold[t, i]`, else to `right`; a leaf is its
-    own child.  Returns the logarithm of the mean of `share` [T, nodes, N] over the trees.
+    own child.  Returns the logarithm of the mean of `share` [T, nodes, N] over the trees, plus
+    `shift` [N]: how common the classes are, see `survey_shift`.
     """
 
     classes: int
@@ -57,7 +59,7 @@ class Forest(nn.Module):
         z = (encoded["vector"] - params["center"]) / params["spread"]
         x = jnp.concatenate([encoded["features"], z @ params["components"].T], axis=-1)
         share = descend(params, x, self.depth).mean(1)
-        return {"logits": jnp.log(jnp.maximum(share, TINY)), "embedding": x}
+        return {"logits": jnp.log(jnp.maximum(share, TINY)) + params["shift"], "embedding": x}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Return shape and type of every parameter."""
@@ -65,6 +67,7 @@ class Forest(nn.Module):
             "center": ((self.vector,), jnp.float32),
             "spread": ((self.vector,), jnp.float32),
             "components": ((self.components, self.vector), jnp.float32),
+            "shift": ((self.classes,), jnp.float32),
             **tree_shapes(self.trees, self.nodes, self.classes),
         }
 
@@ -134,6 +137,7 @@ def grow(
 
     features: [M, F]; vectors: [M, V]; codes: class numbers [M] in 0 .. N - 1, weighed by the
     inverse of their frequency; a class without a row gets probability 0; blocks: see `compression`.
+    All classes are as common as each other (a shift of 0).
     """
     small = compression(vectors, blocks)
     z = (vectors - small["center"]) / small["spread"] @ small["components"].T
@@ -146,7 +150,23 @@ def grow(
         "vector": vectors.shape[1],
         "components": len(small["components"]),
     }
-    return sizes, {**small, **arrays}
+    return sizes, {**small, **arrays, "shift": np.zeros(classes, np.float32)}
+
+
+def survey_shift(probabilities: np.ndarray, codes: np.ndarray, others: int) -> np.ndarray:
+    """Return what to add to the logits for how common classes are in the survey, [N] float32.
+
+    probabilities: [U, N] of unlabelled curves, from a forest without a shift; codes: of labelled
+    curves [M]; others: unlabelled curves of the survey, for which those U stand.
+    TEMPER of the logarithm of the shares, which are the mean over labelled and unlabelled curves.
+    The trees tell rare classes too often, since all weigh the same in them; the whole logarithm
+    (Saerens, Latinne and Decaestecker 2002) would tell them hardly ever.  Chosen on development
+    stars, see `experiments/classify`.
+    """
+    labelled = np.bincount(codes, minlength=probabilities.shape[1])
+    share = (labelled + others * probabilities.mean(0, dtype=np.float64)) / (len(codes) + others)
+    shift = TEMPER * np.log(np.maximum(share, TINY))
+    return (shift - shift.mean()).astype(np.float32)
 
 
 def grown_trees(x: np.ndarray, codes: np.ndarray, trees: int, seed: int) -> list[Any]:

@@ -6,7 +6,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
 from astro_jax.errors import UserError
-from astro_jax.models.forest import LEAF, SHARE, Forest, compression, grow, principal
+from astro_jax.models.forest import LEAF, SHARE, Forest, compression, grow, principal, survey_shift
 
 
 def rows(per_class=40, seed=0):
@@ -121,3 +121,22 @@ def test_principal_vectors_are_those_of_the_singular_value_decomposition(shape):
     assert (np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1) > 0).all()
     flat = principal(np.zeros(shape), 24)
     assert not flat[0].any() and not flat[1].any()
+
+
+def test_the_shift_tells_how_common_classes_are():
+    sure = np.eye(3, dtype=np.float32)[np.repeat(np.arange(3), [90, 9, 1])]
+    shift = survey_shift(sure, np.array([0, 1, 2, 2]), others=1000)
+    share = np.array([901, 91, 12]) / 1004
+    expected = 0.3 * np.log(share)
+    np.testing.assert_allclose(shift, expected - expected.mean(), rtol=1e-6)
+    even = survey_shift(np.full((7, 4), 0.25, np.float32), np.arange(4), others=70)
+    np.testing.assert_allclose(even, 0, atol=1e-7)
+
+
+def test_the_shift_is_added_to_the_logits():
+    features, vectors, codes = rows(20)
+    sizes, params = grow(features, vectors, codes, 3, trees=10)
+    plain = probabilities((sizes, params), features, vectors)
+    params["shift"] = np.log(np.array([2.0, 1.0, 0.5], np.float32))
+    shifted = probabilities((sizes, params), features, vectors)
+    np.testing.assert_allclose(shifted, plain * [2.0, 1.0, 0.5], rtol=1e-5)
