@@ -173,24 +173,23 @@ def rows_of(scores: dict[str, list[float]]) -> list[dict]:
 
 
 def plot(results: list[dict]) -> None:
-    """Draw macro-F1 with its interval, a panel a budget, a colour a model."""
+    """Draw macro-F1 with its interval, a panel a survey and budget, a row a model."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for axis, budget in zip(figure.subplots(1, len(BUDGETS), sharey=True), BUDGETS, strict=True):
-        seen: set[str] = set()
-        for k, result in enumerate(results):
+    figure = Figure(figsize=(3 * len(results), 6), layout="constrained")
+    panels = figure.subplots(len(BUDGETS), len(results), squeeze=False)
+    for row, budget in zip(panels, BUDGETS, strict=True):
+        for axis, result in zip(row, results, strict=True):
             scores = result["macro_f1"][str(budget)]
-            for j, (model, values) in enumerate(scores.items()):
-                mean, low, _ = over_seeds(values)
-                label = None if model in seen else model
-                seen.add(model)
-                at = k + 0.09 * (j - len(scores) / 2)
-                axis.errorbar(at, mean, mean - low, fmt="o", ms=4, color=f"C{j}", label=label)
-        axis.set_xticks(range(len(results)), [r["survey"] for r in results])
-        axis.set_title(f"{budget} labels a class")
-    figure.axes[0].set_ylabel("macro-F1 of held-out objects")
-    figure.axes[-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+            models = sorted(set(scores) - {"majority"}, reverse=True)
+            for y, model in enumerate(models):
+                mean, low, _ = over_seeds(scores[model])
+                color = "C1" if model.endswith(SHARES) else "C0"
+                axis.errorbar(mean, y, xerr=mean - low, fmt="o", ms=4, color=color)
+            axis.set_yticks(range(len(models)), models if axis is row[0] else [], fontsize=8)
+            axis.grid(alpha=0.3)
+            axis.set_title(f"{result['survey']}, {budget} labels a class", fontsize=9)
+    figure.supxlabel("macro-F1 of held-out objects", fontsize=9)
     save_figure(figure, HERE / "classify.png")
 
 
