@@ -65,8 +65,10 @@ def class_task(config: ConfigDict) -> Task:
         raise UserError("no test object: none of the labelled stars lies in the held-out fifth")
     curves = curves.with_arrays(label=labels.codes)
     facts = {"classes": labels.classes, "model": resolved_model(config, len(labels.classes))}
-    rows = unlabelled_rows(curves, labels, split, label_column(curves, config.data))
-    others = sample_unlabelled(curves, rows, config.get("unlabelled", 0), config.seed)
+    others, most = None, config.get("unlabelled", 0)
+    if most:
+        rows = unlabelled_rows(curves, labels, split, label_column(curves, config.data))
+        others = sample_unlabelled(curves, rows, most, config.seed)
     return assemble(config, [curves.take(rows) for rows in split], ledger, facts, others)
 
 

@@ -4,11 +4,12 @@
         --config.data.path=asas.parquet --config.per_class=20 --workdir=runs/clf
 
 Variants: none (recommended: trees on hand-made features and on what the frozen encoder says of a
-curve, grown at once: `steps` and the optimiser do not matter), `fusion` (a network on the same),
-`mlp_att`, `lstm_att` (the paper's heads), `lstm` (its baseline, without an encoder), `skip`, `max`
-(Astromer 2), `mlp_att_first`, `mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the
-encoder too, `_slow` with a tenth of the rate, `_untrained` leaves it as drawn from the seed
-(`forest_untrained`: the recommended one); `lstm_1e-2` and the like: other learning rates.
+curve, grown at once: `steps` and the optimiser do not matter; up to `unlabelled` further curves
+tell how common each class is), `fusion` (a network on the same), `mlp_att`, `lstm_att` (the paper's
+heads), `lstm` (its baseline, without an encoder), `skip`, `max` (Astromer 2), `mlp_att_first`,
+`mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the encoder too, `_slow` with a tenth
+of the rate, `_untrained` leaves it as drawn from the seed (`forest_untrained`: the recommended
+one); `lstm_1e-2` and the like: other learning rates.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, sections 5.2 and 6, and the released code.
 """
 
