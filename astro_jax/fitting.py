@@ -154,13 +154,12 @@ def fit_classifier(
         inputs={},
     )
     config.data = {"workers": 0}
-    encoder = encoder_spec(run)
     if head is None:
         head, usual = USUAL[train_encoder]
         inputs = usual if inputs is None else inputs
     config.inputs = dict(inputs or {})
     config.model = spec(
-        Classifier, encoder=encoder, head=ConfigDict({**head, "classes": len(classes)})
+        Classifier, encoder=encoder_spec(run), head=ConfigDict({**head, "classes": len(classes)})
     )
     config.objective = spec(classification, augment=spec(noise_and_gaps))
     rules = (("^encoder/", 0.1 if train_encoder else None),)
