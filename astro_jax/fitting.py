@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint, defaults
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import FEATURES, VECTORS, blocks_of, raw_inputs, scaling, with_inputs
+from astro_jax.data.inputs import FEATURES, VECTORS, raw_inputs, scaling, with_inputs
 from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
 from astro_jax.errors import UserError
 from astro_jax.grown import Unlabelled, grow_any, is_grown, plant, sample_unlabelled
@@ -189,10 +189,8 @@ def _grow(
 ) -> Run:
     config.scales = {}
     parts = [with_inputs(part, config.inputs, {}, encoder) for part in parts]
-    if others is not None:
-        others = others._replace(curves=with_inputs(others.curves, config.inputs, {}, encoder))
-    blocks = blocks_of(config.inputs, encoder)
-    grown = grow_any(config.model, parts, {"classes": config.classes}, config.seed, blocks, others)
+    facts = {"classes": config.classes}
+    grown = grow_any(config.model, parts, facts, config.seed, config.inputs, encoder, others)
     config.model.head = grown.head
     if workdir is not None:
         with locked(Path(workdir)):

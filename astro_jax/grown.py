@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from astro_jax import checkpoint
 from astro_jax.control import Control
 from astro_jax.data.curves import Curves
+from astro_jax.data.inputs import blocks_of, with_inputs
 from astro_jax.errors import UserError
 from astro_jax.models import period_forest
 from astro_jax.models.forest import Forest, grow, survey_shift
@@ -23,6 +24,7 @@ from astro_jax.spec import spec
 from astro_jax.step import TrainState
 from astro_jax.summary import Summary
 from astro_jax.train import Outcome
+from astro_jax.weights import Run
 
 FOREST = spec(Forest, classes=0).target
 PERIODS = spec(PeriodForest).target
@@ -85,11 +87,13 @@ def grow_any(
     parts: Sequence[Curves],
     facts: Mapping[str, Any],
     seed: int,
-    blocks: Mapping[str, int],
+    inputs: Mapping[str, Any],
+    encoder: Run | None,
     unlabelled: Unlabelled | None = None,
 ) -> Grown:
     """Grow the head of a resolved model on the first two parts, to train and validate on.
 
+    The parts carry the arrays of `inputs`, by the encoder where they need one.
     facts: of the task, `classes` or `target`; unlabelled: for classes, see `grow_head`.
     Raises UserError where the head is for the other.
     """
@@ -99,6 +103,10 @@ def grow_any(
         name = head["target"].rpartition(":")[2]
         raise UserError(f"config.model.head: {name} is a head for configs/{job}.py")
     if is_forest(head):
+        if unlabelled is not None:
+            others = with_inputs(unlabelled.curves, inputs, {}, encoder)
+            unlabelled = unlabelled._replace(curves=others)
+        blocks = blocks_of(inputs, encoder)
         return grow_head(head, train, valid, len(facts["classes"]), seed, blocks, unlabelled)
     return grow_periods(head, train, valid, seed)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.inputs import blocks_of, number_column, raw_inputs, scaled, scaling, with_inputs
+from astro_jax.data.inputs import number_column, raw_inputs, scaled, scaling
 from astro_jax.data.label_maps import Dropped, apply_map
 from astro_jax.data.labels import (
     HELD_OUT,
@@ -204,11 +204,7 @@ def assemble(
         for part, values in zip(parts, raw, strict=True)
     ]
     if as_is:
-        if unlabelled is not None:
-            others = with_inputs(unlabelled.curves, config.inputs, {}, encoder)
-            unlabelled = unlabelled._replace(curves=others)
-        blocks = blocks_of(config.inputs, encoder)
-        grown = grow_any(model, full, facts, config.seed, blocks, unlabelled)
+        grown = grow_any(model, full, facts, config.seed, config.inputs, encoder, unlabelled)
         facts = {**facts, "model": {**model, "head": grown.head.to_dict()}}
     return Task(*full, ledger, {**facts, "scales": scales}, grown)
 
