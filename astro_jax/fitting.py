@@ -1,7 +1,9 @@
 """Training from Python, in a notebook: the same loop and step as the command line."""
 
 import json
+import logging
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from astro_jax import checkpoint, defaults
 from astro_jax.checks import check_training
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import FEATURES, VECTORS, raw_inputs, scaling, with_inputs
-from astro_jax.data.labels import Labels, as_label, by_class, codes_of, train_and_valid
+from astro_jax.data.labels import Labels, as_label, by_class, check_size, codes_of, train_and_valid
 from astro_jax.errors import UserError
 from astro_jax.grown import Unlabelled, grow_any, is_grown, plant, sample_unlabelled
 from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
@@ -215,9 +217,13 @@ def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[
     clean, _ = tidy(given)
     told, usable = np.array([t is not None for t in texts]), clean.lengths >= 2
     rows = np.flatnonzero(told & usable)
-    classes = sorted({texts[k] for k in rows})
+    classes = sorted({text for text in texts if text is not None})
     if len(classes) < 2:
         raise UserError(f"a classifier needs two classes; the labels hold {classes or 'none'}")
+    lost = Counter(texts[k] for k in np.flatnonzero(told & ~usable))
+    for name, count in sorted(lost.items()):
+        logging.warning("class '%s': %d curves lack two finite observations: left out", name, count)
+        check_size(name, texts.count(name) - count, None)
     codes = codes_of([texts[k] for k in rows], classes)
     rest = clean.take(np.flatnonzero(~told & usable))
     return clean.take(rows).with_arrays(label=codes), classes, rest

@@ -4,6 +4,7 @@
 periods, without one.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -62,15 +63,23 @@ def is_grown(head: Any) -> bool:
     return head["target"] in (FOREST, PERIODS)
 
 
-def require_period(config: Any) -> None:
+def check_period(config: Any) -> None:
     """Raise UserError where a `PeriodForest` is asked for no log period, or given an encoder.
 
     Names of targets that are one: `log_period`, and others that begin with "log" and hold "period".
+    Warns where another head is asked for one.
     """
-    if config.model.head["target"] != PERIODS:
+    target, chooses = config.data.target, config.model.head["target"] == PERIODS
+    periodic = target.lower().startswith("log") and "period" in target.lower()
+    if periodic and not chooses:
+        logging.warning(
+            "%s: this head is a smooth function of the curve; configs/regress.py:period chooses "
+            "among the periods of a periodogram, and is exact for most stars",
+            target,
+        )
+    if not chooses:
         return
-    target = config.data.target
-    if not (target.lower().startswith("log") and "period" in target.lower()):
+    if not periodic:
         raise UserError(
             f"config.data.target={target}: the head PeriodForest predicts log10 of a period in "
             "days; give log_period (of a column period), or configs/regress.py without `period`"

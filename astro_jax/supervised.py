@@ -1,7 +1,8 @@
 """Training with labels: from a survey with a label column to what the training loop needs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,9 @@ from astro_jax.errors import UserError, suggest
 from astro_jax.grown import (
     Grown,
     Unlabelled,
+    check_period,
     grow_any,
     is_grown,
-    require_period,
     sample_unlabelled,
 )
 from astro_jax.infer import blank_window, encoder_of
@@ -60,35 +61,48 @@ class Task(NamedTuple):
 def class_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and draw the fold `config.seed` with `per_class` labels."""
     curves, labels, ledger = labelled(config)
-    split = few_labels(labels, curves.star, config.per_class or None, config.seed)
-    if not len(split.test):
-        raise UserError("no test object: none of the labelled stars lies in the held-out fifth")
+    split = fold(config, curves, labels)
     curves = curves.with_arrays(label=labels.codes)
     facts = {"classes": labels.classes, "model": resolved_model(config, len(labels.classes))}
     others, most = None, config.get("unlabelled", 0)
     if most:
-        rows = unlabelled_rows(curves, labels, split, label_column(curves, config.data))
-        others = sample_unlabelled(curves, rows, most, config.seed)
+        others = sample_unlabelled(curves, unlabelled_rows(curves, split), most, config.seed)
     return assemble(config, [curves.take(rows) for rows in split], ledger, facts, others)
 
 
-def unlabelled_rows(curves: Curves, labels: Labels, split: Split, column: str) -> np.ndarray:
-    """Return the rows whose label, if any, the fold does not use: none of a test star.
+def fold(config: ConfigDict, curves: Curves, labels: Labels) -> Split:
+    """Return the fold `config.seed` with `config.per_class` labels a class, 0: all."""
+    with naming(config.data):
+        split = few_labels(labels, curves.star, config.per_class or None, config.seed)
+        if not len(split.test):
+            raise UserError(
+                "no test object: none of the labelled stars lies in the held-out fifth, which "
+                "follows from the names of the stars; give more labelled stars"
+            )
+    return split
 
-    Those of its classes beyond the budget, and those without a label; classes left out are not.
-    """
-    usable = labels.codes >= 0
-    usable |= np.array([text is None for text in label_texts(curves, column)])
-    usable &= ~np.isin(curves.star, curves.star[split.test])
-    usable[np.concatenate([split.train, split.valid])] = False
-    return np.flatnonzero(usable)
+
+@contextmanager
+def naming(data: ConfigDict) -> Iterator[None]:
+    """Say of a UserError about labels which file and which column they are from."""
+    try:
+        yield
+    except UserError as error:
+        source = data.path or "the simulated survey"
+        raise UserError(f"{source} (config.data.label={data.label}): {error}") from None
+
+
+def unlabelled_rows(curves: Curves, split: Split) -> np.ndarray:
+    """Return the rows of which a fold uses no label, whatever it is: none of a test star."""
+    free = ~np.isin(curves.star, curves.star[split.test])
+    free[np.concatenate([split.train, split.valid])] = False
+    return np.flatnonzero(free)
 
 
 def few_parts(config: ConfigDict) -> Parts:
     """Return the curves of a fold of `class_task` without their labels, to pre-train on."""
     curves, labels, ledger = labelled(config)
-    split = few_labels(labels, curves.star, config.per_class, config.seed)
-    return Parts(*(curves.take(rows) for rows in split), ledger)
+    return Parts(*(curves.take(rows) for rows in fold(config, curves, labels)), ledger)
 
 
 def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
@@ -97,13 +111,14 @@ def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
     curves, ledger = load_curves(config)
     column = label_column(curves, data)
     curves, ledger = cut(curves, ledger, data)
-    labels = encode_labels(
-        curves,
-        column,
-        minimum=data.min_class,
-        without=tuple(data.without),
-        label_map=label_map,
-    )
+    with naming(data):
+        labels = encode_labels(
+            curves,
+            column,
+            minimum=data.min_class,
+            without=tuple(data.without),
+            label_map=label_map,
+        )
     texts = label_texts(curves, column)
     mapped = apply_map(texts, label_map)[0] if label_map else texts
     names = np.array([m or t or "" for m, t in zip(mapped, texts, strict=True)])
@@ -139,7 +154,7 @@ def named_map(name: str) -> Any:
 
 def value_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and the number `config.data.target` of each star."""
-    require_period(config)
+    check_period(config)
     curves, ledger = load_curves(config)
     curves, ledger = cut(curves, ledger, config.data)
     target = target_values(curves, config.data.target)

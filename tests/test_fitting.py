@@ -1,5 +1,7 @@
 """Training from Python."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +13,7 @@ from astro_jax.checkpoint import latest_step
 from astro_jax.data.inputs import FEATURES
 from astro_jax.data.table import to_table
 from astro_jax.errors import UserError
-from astro_jax.fitting import fit, fit_classifier, usable
+from astro_jax.fitting import fit, fit_classifier, labelled_curves, usable
 from astro_jax.infer import as_curves, encode, reconstruct
 from astro_jax.models.astromer import Smoother
 from astro_jax.models.classifier import Classifier, Fusion, Lstm, MlpAtt
@@ -162,6 +164,17 @@ def test_another_head_and_a_trained_encoder(classifier, finished):
 def test_labels_that_cannot_be_fitted_are_errors(finished, labels, message):
     with pytest.raises(UserError, match=message):
         fit_classifier(load(finished), SURVEY, labels, **FEW)
+
+
+def test_labelled_curves_without_two_observations_are_named(caplog):
+    curves = [np.full((3, 2), np.nan), *[np.arange(6.0).reshape(3, 2)] * 10, np.ones((1, 2))]
+    with caplog.at_level(logging.WARNING):
+        kept, classes, rest = labelled_curves(curves, ["a"] * 6 + ["b"] * 5 + [None])
+    assert "class 'a': 1 curves lack two finite observations" in caplog.text
+    assert "class 'b'" not in caplog.text and classes == ["a", "b"]
+    assert kept.arrays["label"].tolist() == [0] * 5 + [1] * 5 and len(rest) == 0
+    with pytest.raises(UserError, match="class 'c' has 0 labels"):
+        labelled_curves(curves, ["c"] + ["a"] * 5 + ["b"] * 6)
 
 
 def test_a_classifier_of_raw_curves_has_no_encoder_to_give(finished):

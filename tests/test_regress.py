@@ -1,13 +1,16 @@
 """The job of regression: values in the unit of the target, beside what must be beaten."""
 
+import logging
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
-from tiny import LABELLED, ROOT, labelled_survey, toy_curves
+from tiny import LABELLED, ROOT, config_module, labelled_survey, toy_curves
 
 from astro_jax.data.curves import from_arrays
 from astro_jax.data.split import star_position
+from astro_jax.grown import check_period
 from astro_jax.main import main
 from astro_jax.prediction import predict
 from astro_jax.regress import errors, log_period
@@ -94,6 +97,18 @@ def test_a_target_that_cannot_be_used_is_one_line(
     assert regress(labelled, finished, tmp_path, f"--config.data.target={target}") == 1
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
+
+
+def test_a_smooth_head_for_a_period_names_the_better_one(caplog):
+    config = config_module("regress").get_config()
+    with caplog.at_level(logging.WARNING):
+        check_period(config)
+    assert "log_period: this head" in caplog.text and "regress.py:period" in caplog.text
+    caplog.clear()
+    config.data.target = "period"
+    check_period(config)
+    check_period(config_module("regress").get_config("period"))
+    assert not caplog.text
 
 
 def test_errors_of_known_numbers():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from astro_jax.data.curves import Curves
-from astro_jax.data.label_maps import NO_LABEL, Drop, Dropped, apply_map
+from astro_jax.data.label_maps import NO_LABEL, UNKNOWN, Drop, Dropped, apply_map
 from astro_jax.data.split import star_position
 from astro_jax.errors import UserError, suggest
 
@@ -69,7 +69,7 @@ def encode_labels(
     reasons |= dict.fromkeys(without, "left out by name")
     classes = sorted(set(rows) - set(reasons))
     if len(classes) < 2:
-        raise UserError(too_few(name, classes, sizes, minimum))
+        raise UserError(too_few(name, classes, sizes, minimum, dropped))
     dropped += tuple(Dropped(c, rows[c], reasons[c]) for c in sorted(reasons))
     return Labels(classes, codes_of(texts, classes), dropped)
 
@@ -93,13 +93,23 @@ def as_label(value: object) -> str | None:
     return None if text in ("", "nan") else text
 
 
-def too_few(name: str, classes: Sequence[str], sizes: Mapping[str, int], minimum: int) -> str:
-    """Return the message for fewer than two classes, with what there is."""
+def too_few(
+    name: str,
+    classes: Sequence[str],
+    sizes: Mapping[str, int],
+    minimum: int,
+    dropped: Sequence[Dropped] = (),
+) -> str:
+    """Return the message for fewer than two classes: what there is, what a map does not know."""
     there = ", ".join(f"{c} {n}" for c, n in Counter(sizes).most_common(8)) or "none"
     found = f"only class '{classes[0]}'" if classes else "no class"
+    unknown = ", ".join(f"'{d.name}' {d.count}" for d in dropped if d.reason == UNKNOWN)
+    fix = "choose another column or lower the minimum (config.data.min_class)"
+    if unknown:
+        fix = f"the label map (config.data.label_map) does not know {unknown}; {fix}"
     return (
         f"a classifier needs two classes; in column '{name}' {found} has {minimum} objects or more "
-        f"(objects: {there}); choose another column or lower the minimum"
+        f"(objects: {there}); {fix}"
     )
 
 
@@ -139,7 +149,9 @@ def few_labels(labels: Labels, star: np.ndarray, per_class: int | None, seed: in
     UserError below 5 labels a class.
     """
     if per_class is not None and per_class < SMALLEST:
-        raise UserError(f"per_class={per_class}: give at least {SMALLEST}, or None for all labels")
+        raise UserError(
+            f"per_class={per_class}: give at least {SMALLEST}, or 0 (in Python None) for all labels"
+        )
     test = rows_to_test(labels, star, seed)
     _, row_star, stars = by_class(labels.codes, star)
     tested = np.unique(row_star[test])
@@ -172,7 +184,8 @@ def check_size(name: str, count: int, per_class: int | None) -> None:
     if count < SMALLEST:
         raise UserError(
             f"class '{name}' has {count} labels to train and validate on; at least {SMALLEST} are "
-            "needed: leave it out by name or raise the minimum of objects a class"
+            "needed: leave it out by name (config.data.without) or with all small classes "
+            "(config.data.min_class)"
         )
     if per_class is not None and count < per_class:
         logging.warning("class '%s' has only %d labels of %d", name, count, per_class)

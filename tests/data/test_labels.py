@@ -68,6 +68,7 @@ def test_numbers_are_labels_too_and_rows_of_a_star_count_once():
         (["a"] * 50, {}, "needs two classes.*only class 'a'"),
         (["a"] * 30 + ["b"] * 20, {}, r"no class has 40 objects or more \(objects: a 30, b 20\)"),
         (["a"] * 50 + ["b"] * 50, {"without": ["B"]}, "no object has label 'B'"),
+        (["a"] * 50, {"label_map": MACHO}, r"label map \(config.data.label_map\) .* know 'a' 50;"),
     ],
 )
 def test_labels_that_cannot_be_used_are_named(labels, options, message):
