@@ -4,10 +4,11 @@
 
 The protocol of `configs/classify.py`: test objects from the held-out fifth of the stars, up to k
 labels a class from the others, a fold a seed, classes of fewer than 40 objects left out.  "shares":
-with how common each class is among the unlabelled curves (`models.forest.survey_shift`), as
-`configs/classify.py` has it; else all classes are taken to be alike.  Features and vectors of a
-survey are computed once and kept under --cache, and what <survey>.json has is not measured again.
-Writes <survey>.json for each survey and classify.png over all that there are.
+with how common each class is among the other curves of the survey (`models.forest.survey_shift`),
+as `configs/classify.py` has it; else all classes are taken to be alike.  "without": our weights
+trained without any file of the survey (`experiments/downstream/run.py left_out`).  Features and
+vectors of a survey are computed once and kept under --cache, and what <survey>.json has is not
+measured again.  Writes <survey>.json for each survey and classify.png over all that there are.
 """
 
 import json
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from forests import forest
 from sklearn.metrics import f1_score
-from surveys import blocks_of, kept, labelled, unlabelled, vectors_of
+from surveys import blocks_of, kept, labelled, others, vectors_of
 
 from astro_jax.data.curves import Curves
 from astro_jax.data.labels import Labels, few_labels
@@ -43,10 +44,15 @@ FEW = (
 )
 BAR = "forest, 73 features"
 SHARES = ", shares"
-COMPARED = (BAR, "ours: features alone", "ours: features + base")  # in --many folds
-ENCODERS = ["base", "untrained", "official"]
+ENCODERS = ["base", "without", "official", "untrained"]
+COMPARED = (  # in --many folds
+    BAR,
+    "ours: features alone",
+    *(f"ours: features + {encoder}" for encoder in ENCODERS[:3]),
+)
+LEFT_OUT = "runs/experiment_downstream/without_{}"
 UNLABELLED = 1000  # curves at most, as in configs/classify.py
-flags.DEFINE_list("encoders", ENCODERS, "encoders: runs, shipped weights, untrained, official")
+flags.DEFINE_list("encoders", ENCODERS, "encoders: runs, shipped weights, or these names")
 flags.DEFINE_integer("seeds", 10, "folds")
 flags.DEFINE_integer("many", 40, "folds of what is compared closely")
 FLAGS = flags.FLAGS
@@ -55,7 +61,7 @@ FLAGS = flags.FLAGS
 class Survey(NamedTuple):
     """Labels and stars of a survey, and its inputs by name: arrays [N, K] and their blocks.
 
-    The rows behind those of `labels` are curves without a label.
+    The rows behind those of `labels` are the other curves of the survey.
     """
 
     labels: Labels
@@ -67,23 +73,25 @@ class Survey(NamedTuple):
 def survey_of(name: str) -> Survey:
     """Return a survey with what all models see of it."""
     curves, labels = labelled(name)
-    rest = unlabelled(name)
+    rest = others(name)
     names = features(curves.take(np.arange(2)))[0]
 
     def both(what: str, compute: Callable[[Curves], np.ndarray]) -> np.ndarray:
         table = kept(name, what, lambda: compute(curves))
         if not len(rest):
             return table
-        more = kept(name, f"unlabelled_{Path(what).name}", lambda: compute(rest))
+        more = kept(name, f"others_{Path(what).name}", lambda: compute(rest))
         return np.concatenate([table, more])
 
     table = both("features", lambda c: features(c)[1])
     plain = table.astype(np.float32)
     nothing = np.zeros((len(plain), 1), np.float32)
     inputs = {"": (table, nothing, None), "features alone": (plain, nothing, None)}
+    sources = {"without": LEFT_OUT.format(name)}
     for encoder in FLAGS.encoders:
-        vectors = both(encoder, lambda c, e=encoder: vectors_of(c, e))
-        short, blocks = Path(encoder).name, blocks_of(encoder)
+        short, source = Path(encoder).name, sources.get(encoder, encoder)
+        vectors = both(short, lambda c, e=source: vectors_of(c, e))
+        blocks = blocks_of(source)
         inputs[f"features + {short}"] = (plain, vectors, blocks)
         inputs[f"{short} alone"] = (nothing, vectors, blocks)
     star = np.concatenate([curves.star, rest.star])
@@ -195,6 +203,7 @@ def plot(results: list[dict]) -> None:
 
 def main(argv: list[str]) -> None:
     """Run the surveys, one after the other."""
+    logging.set_verbosity(logging.WARNING)
     for name in FLAGS.surveys:
         path = HERE / f"{name}.json"
         result = one_survey(name, read_json(path) if path.exists() else {})

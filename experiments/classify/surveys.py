@@ -10,7 +10,7 @@ from absl import flags
 
 import astro_jax
 from astro_jax.data.curves import Curves
-from astro_jax.data.labels import Labels, encode_labels, label_texts
+from astro_jax.data.labels import Labels, encode_labels
 from astro_jax.data.read import read_survey
 from astro_jax.infer import curve_vectors, vector_blocks
 from astro_jax.supervised import encoder_run
@@ -38,10 +38,10 @@ def labelled(name: str) -> tuple[Curves, Labels]:
     return curves.take(known), labels._replace(codes=labels.codes[known])
 
 
-def unlabelled(name: str) -> Curves:
-    """Return the curves of a survey that have no label."""
+def others(name: str) -> Curves:
+    """Return the other curves of a survey: without a label, or of a class that is left out."""
     curves, _ = read_survey(file_of(name), band=BANDS.get(name))
-    return curves.take([row for row, t in enumerate(label_texts(curves, "label")) if t is None])
+    return curves.take(encode_labels(curves, without=WITHOUT.get(name, ())).codes < 0)
 
 
 def kept(name: str, what: str, compute: Callable[[], np.ndarray]) -> np.ndarray:

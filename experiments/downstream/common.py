@@ -80,22 +80,27 @@ def weights_of(name: str, survey: str) -> str:
 def fill(name: str, cells: Iterable[tuple], measure: Callable[..., dict[str, Any]]) -> list[dict]:
     """Measure the cells that <name>.json lacks, until --minutes are over; return all records.
 
-    A record holds the cell as `cell`, a list, and what `measure(*cell)` returned.
+    A record holds the cell as `cell`, a list, and what `measure(*cell)` returned; `wanted` and
+    `done` count the cells of this call.
     """
     path = HERE / f"{name}.json"
     records = read_json(path)["cells"] if path.exists() else []
-    done = {json.dumps(record["cell"]) for record in records}
+    done = [record["cell"] for record in records]
     cells = [list(cell) for cell in cells]
-    for cell in cells:
-        if json.dumps(cell) in done:
-            continue
+    for cell in (cell for cell in cells if cell not in done):
         if time.monotonic() - START > 60 * FLAGS.minutes:
             break
         records.append({"cell": cell, **measure(*cell)})
-        ready = sum(record["cell"] in cells for record in records)
-        write(name, {"wanted": len(cells), "done": ready, "cells": records})
+        keep(name, cells, records)
         print(name, records[-1], flush=True)
+    keep(name, cells, records)
     return records
+
+
+def keep(name: str, cells: list[list], records: list[dict]) -> None:
+    """Write the records beside this file, and how many of the cells they hold."""
+    ready = sum(record["cell"] in cells for record in records)
+    write(name, {"wanted": len(cells), "done": ready, "cells": records})
 
 
 def write(name: str, content: dict[str, Any]) -> None:

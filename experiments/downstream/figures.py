@@ -1,11 +1,15 @@
 """The small figures of the paper: time encoding, magnitude projection, distributions."""
 
+from pathlib import Path
+
 import numpy as np
-from common import HERE, NAMES, OFFICIAL, file_of, write
+from common import HERE, NAMES, OFFICIAL, file_of, labelled, write
 
 import astro_jax
 from astro_jax.data.curves import Curves
+from astro_jax.data.labels import HELD_OUT
 from astro_jax.data.read import read_survey
+from astro_jax.data.split import star_position
 from astro_jax.nn.positional import time_encoding
 from astro_jax.report import grid_figure, save_figure
 
@@ -63,16 +67,18 @@ def projection() -> None:
 def distributions() -> None:
     """Draw distributions of magnitude, time step and length (paper, Figs. 6 and B.1).
 
-    Of each labelled survey, and of all that `base` was trained on, stars of all parts; magnitudes
-    as measured and minus the mean of the curve.  Writes distributions.json with percentiles.
+    Of the stars that `base` was trained on or stopped by, all files together, and of the labelled
+    curves of each survey; magnitudes as measured and minus the mean of the curve.  Writes
+    distributions.json with percentiles.
     """
-    every = str(file_of("macho")).replace("macho.parquet", "")
-    sets = {"all (pre-training)": every, **{name: file_of(name) for name in NAMES}}
+    every = read_survey(str(Path(file_of("macho")).parent))[0]
+    seen = every.take(star_position(every.star) < HELD_OUT)
+    sets = {"pre-training": seen, **{name: labelled(name)[0] for name in NAMES}}
     kinds = ("magnitude", "magnitude - mean of the curve", "time step (days)", "observations")
     figure, axes = grid_figure(2, 2, 3.2)
     told = {}
-    for name, path in sets.items():
-        values = measured(read_survey(path)[0])
+    for name, curves in sets.items():
+        values = measured(curves)
         told[name] = {}
         for axis, kind, x in zip(axes.ravel(), kinds, values, strict=True):
             low, high = np.percentile(x, [0.1, 99.9])

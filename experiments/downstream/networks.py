@@ -3,13 +3,14 @@
 Every training is as short as two cores ask for, and equally long for all that are compared.
 """
 
+import shutil
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
 from absl import flags
-from common import FLAGS, NAMES, data_of, fill, labelled, run, weights_of
+from common import FLAGS, HERE, NAMES, RUNS, data_of, fill, labelled, run, weights_of
 from plots import plot_curves, plot_dots, plot_lines
 
 import astro_jax
@@ -25,24 +26,31 @@ SHORT = {"eval_every": 20, "patience": 3}
 FINETUNE = {"steps": 100, **SHORT}
 CLASSIFY = {"steps": 200, **SHORT}
 WEIGHTS = ("base", "official", "without")
-# Scenario and head.  a, b, c: as in the paper; frozen: no fine-tuning
+# Scenario and head.  a, b, c: as in the paper; frozen: no fine-tuning.  `forest`, the head that
+# configs/classify.py recommends, is grown on a frozen encoder: in (c) on one fine-tuned on all
+# curves.  Where an encoder is trained with its head, `fusion_slow` sees the same inputs.
 TRAINED = (
     ("b", "fusion_slow"),
     ("b", "mlp_att_trained"),
     ("c", "fusion_slow"),
     ("c", "mlp_att_trained"),
+    ("b", "lstm_att_trained"),
+    ("c", "lstm_att_trained"),
 )
 FROZEN = (
     ("a", "mlp_att"),
+    ("a", "lstm_att"),
     ("a", "forest"),
     ("a", "fusion"),
+    ("c", "forest"),
     ("frozen", "mlp_att"),
     ("frozen", "forest"),
     ("frozen", "lstm_att"),
 )
+BASELINES = ("features + random forest", "majority class", "same network, encoder untrained")
 ALONE = ("mlp_att_untrained", "fusion_untrained", "lstm")
-BUDGETS = (20, 50, 100, 500, 0)  # 0: all
 flags.DEFINE_list("weights", list(WEIGHTS), "which weights, of the grid")
+flags.DEFINE_list("budgets", ["20", "100", "0", "50", "500"], "curves or labels a class; 0: all")
 
 
 def finetuned(survey: str, weights: str, budget: int, fold: int) -> tuple[Path, str]:
@@ -85,18 +93,23 @@ def left_out() -> None:
 
 
 def tables() -> None:
-    """Measure all surveys, weights and budgets; write tables.json and tables.png."""
-    folds, surveys = range(FLAGS.folds), chosen()
-    cells = [(s, w, b, f) for f in folds for b, s, w in product(BUDGETS, surveys, WEIGHTS)]
-    records = fill("tables", cells, table_cell)
-    points: dict = {}
+    """Measure all surveys, weights and budgets; write tables.json, tables.png and times.png."""
+    order = product(range(FLAGS.folds), budgets(), chosen(), WEIGHTS)
+    records = fill("tables", [(s, w, b, fold) for fold, b, s, w in order], table_cell)
+    errors: dict = {}
+    times: dict = {}
     for record in records:
         survey, weights, budget, _ = record["cell"]
-        line = points.setdefault(survey, {}).setdefault(weights, {})
+        line = errors.setdefault(survey, {}).setdefault(weights, {})
         line.setdefault(budget or 2000, []).append(record["rmse"]["after"])
         line.setdefault(10, []).append(record["rmse"]["before"])
-    words = {10: "none", 2000: "all"}
-    plot_lines("tables", points, "fine-tuned on, curves a class", "test RMSE (mag)", words)
+        mean = errors[survey].setdefault("mean of visible points", {})
+        mean.setdefault(budget or 2000, []).append(record["rmse"]["mean of visible points"])
+        line = times.setdefault(survey, {}).setdefault(weights, {})
+        line.setdefault(budget or 2000, []).append(record["seconds"] / 60)
+    words, budget = {10: "none", 2000: "all"}, "fine-tuned on, curves a class"
+    plot_lines("tables", errors, budget, "test RMSE (mag)", words)
+    plot_lines("times", times, budget, "minutes on one core", words)
 
 
 def head_cell(survey: str, weights: str, scenario: str, head: str, budget: int, fold: int) -> dict:
@@ -111,6 +124,8 @@ def head_cell(survey: str, weights: str, scenario: str, head: str, budget: int, 
     changes = {"per_class": budget, "seed": fold, **CLASSIFY, **data_of(survey)}
     if init:
         changes["init"] = init
+    if (scenario, head) == ("frozen", "forest"):
+        changes["baselines"] = True  # once: they are the same for all cells of a fold
     name = f"clf_{survey}_{weights}_{scenario}_{head}_{budget}_{fold}"
     return scores_of(run(f"classify.py:{head}", name, **changes))
 
@@ -121,27 +136,40 @@ def scores_of(folder: Path) -> dict[str, Any]:
     kinds = {"object": "model", "voted": "model, windows voted", "window": "model, per window"}
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] % 20 == 0]
     curve = [[m["step"], m["split"], round(m["loss"], 4), round(m["accuracy"], 4)] for m in lines]
+    classes = summary["model"]["classes"].values()
     return {
         **{name: summary[name] for name in ("best_step", "epochs", "seconds", "objects")},
         "macro_f1": {kind: summary[name]["macro_f1"] for kind, name in kinds.items()},
+        **{name: sum(c[name] for c in classes) / len(classes) for name in ("precision", "recall")},
         "accuracy": summary["model"]["accuracy"],
         "calibration_error": summary["model"]["calibration_error"],
+        "baselines": {name: summary[name]["macro_f1"] for name in BASELINES if name in summary},
         "curve": curve,
     }
 
 
 def grid() -> None:
-    """Measure heads, scenarios and weights at 20 and 100 labels; write grid.json, two pictures."""
+    """Measure heads, scenarios, weights and budgets; write grid.json and two pictures."""
     weights = [name for name in WEIGHTS if name in FLAGS.weights]
     trained = [(name, *head) for name, head in product(weights, TRAINED)]
     frozen = [(name, *head) for name, head in product(weights, FROZEN)]
     frozen += [("none", "alone", head) for head in ALONE]
-    folds, budgets = range(FLAGS.folds), (20, 100)
-    order = [x for kinds in (trained, frozen) for x in product(folds, budgets, kinds, chosen())]
+    folds = range(FLAGS.folds)
+    order = [x for kinds in (trained, frozen) for x in product(folds, budgets(), kinds, chosen())]
     cells = [(survey, *kind, budget, fold) for fold, budget, kind, survey in order]
+    cells = [cell for cell in cells if (cell[2], cell[4]) != ("b", 0)]  # all labels: (b) is (c)
     records = fill("grid", cells, head_cell)
-    plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects")
+    bars: dict = {}
+    for record in records:
+        survey, *_, budget, _ = record["cell"]
+        for f1 in (v for k, v in record["baselines"].items() if k == BASELINES[0]):
+            bars.setdefault((survey, budget), []).append(f1)
+    plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects", bars)
     plot_curves("learning_curves", records)
+    for survey in chosen():  # of the recommended head
+        drawn = Path(RUNS) / f"clf_{survey}_base_frozen_forest_100_0" / "confusion.png"
+        if drawn.exists():
+            shutil.copy(drawn, HERE / f"confusion_{survey}.png")
 
 
 def vector_cell(survey: str, weights: str, vector: str, budget: int, fold: int) -> dict[str, Any]:
@@ -188,6 +216,11 @@ def widths() -> None:
         line = points.setdefault("all surveys", {}).setdefault(f"base {base}", {})
         line.setdefault(width, []).append(record["model"])
     plot_lines("widths", points, "width", "test RMSE (mag)")
+
+
+def budgets() -> list[int]:
+    """Return the budgets to measure."""
+    return [int(budget) for budget in FLAGS.budgets]
 
 
 def chosen() -> list[str]:

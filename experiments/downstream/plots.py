@@ -13,8 +13,17 @@ def interval(values: list[float]) -> tuple[float, float]:
     return mean, 0.0 if len(values) < 2 else mean - low
 
 
-def plot_dots(name: str, records: list[dict], keys: tuple[str, ...], label: str) -> None:
-    """Draw a score by kind of cell, a panel a survey (first entry), a colour a budget."""
+def plot_dots(
+    name: str,
+    records: list[dict],
+    keys: tuple[str, ...],
+    label: str,
+    bars: dict[tuple, list[float]] | None = None,
+) -> None:
+    """Draw a score by kind of cell, a panel a survey (first entry), a colour a budget.
+
+    bars: the scores of a forest on features by survey and budget, drawn as a dashed line
+    """
     surveys = list(dict.fromkeys(r["cell"][0] for r in records))
     figure, axes = grid_figure(max(len(surveys), 1), 1, 3.2)
     for axis, survey in zip(axes[:, 0], surveys, strict=False):
@@ -31,6 +40,8 @@ def plot_dots(name: str, records: list[dict], keys: tuple[str, ...], label: str)
                     mean, half = interval(found)
                     axis.errorbar(mean, i + 0.15 * j, xerr=half, fmt="o", ms=4, color=f"C{j}")
             axis.plot([], [], "o", color=f"C{j}", label=f"{budget} labels a class")
+            if bars and (survey, budget) in bars:
+                axis.axvline(interval(bars[survey, budget])[0], ls="--", lw=0.8, color=f"C{j}")
         axis.set_yticks(range(len(kinds)), kinds, fontsize=6)
         axis.set(xlabel=label, title=survey)
         axis.legend(fontsize=7)
@@ -49,11 +60,14 @@ def plot_lines(
 ) -> None:
     """Draw {panel: {line: {x: [values]}}} with intervals over folds; `words` stand for some x."""
     figure, axes = grid_figure(1, max(len(panels), 1), 2.6)
+    colors = {line: f"C{k}" for k, line in enumerate(sorted(set().union(*panels.values())))}
     for axis, (title, lines) in zip(axes[0], panels.items(), strict=False):
-        for line, points in lines.items():
+        for line, points in sorted(lines.items()):
             x = sorted(points)
             means, halves = zip(*(interval(points[k]) for k in x), strict=True)
-            axis.errorbar(x, means, halves, marker="o", ms=4, capsize=2, label=line)
+            axis.errorbar(
+                x, means, halves, marker="o", ms=4, capsize=2, label=line, color=colors[line]
+            )
         axis.set(xscale="log", xlabel=xlabel, title=title)
         ticks = sorted({x for points in lines.values() for x in points})
         axis.set_xticks(ticks, [(words or {}).get(x, str(x)) for x in ticks])

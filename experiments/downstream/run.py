@@ -1,6 +1,7 @@
 """All that the ASTROMER paper does with a trained encoder, on real surveys.
 
     python experiments/downstream/run.py PART [PART ...] [--minutes=9] [--folds=3] [--surveys=...]
+        [--weights=base,official,without] [--budgets=20,100]
 
 Parts, each resumable (what a JSON beside this file has is not measured again):
 `figures` time encoding, magnitude projection, distributions; `cross` one survey to another;
