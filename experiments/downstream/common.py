@@ -48,13 +48,15 @@ START = time.monotonic()
 
 
 def run(config: str, folder: str, **changes: Any) -> Path:
-    """Run a config in a folder of the experiment, or go on with it; return the folder."""
+    """Run a config in a folder of the experiment, or go on with it; return the folder.
+
+    A finished run only reports; one of another config is refused.
+    """
     words = [f"--config=configs/{config}", f"--workdir={RUNS}/{folder}"]
     words += [f"--config.{key.replace('__', '.')}={value}" for key, value in changes.items()]
-    if not (Path(RUNS) / folder / "summary.json").exists():
-        code = command(["main", *words])
-        if code:
-            raise SystemExit(code)
+    code = command(["main", *words])
+    if code:
+        raise SystemExit(code)
     return Path(RUNS) / folder
 
 

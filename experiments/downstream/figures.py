@@ -89,7 +89,7 @@ def distributions() -> None:
                 else np.linspace(low, high, 60)
             )
             axis.hist(x, edges, density=True, histtype="step", label=name, log=logarithmic)
-            axis.set(xlabel=kind, xscale="log" if logarithmic else "linear")
+            axis.set(xlabel=kind, ylabel="density", xscale="log" if logarithmic else "linear")
             marks = np.percentile(x, [5, 25, 50, 75, 95])
             told[name][kind] = {
                 "count": len(x),
