@@ -162,8 +162,8 @@ def grid() -> None:
     bars: dict = {}
     for record in records:
         survey, *_, budget, _ = record["cell"]
-        for f1 in (v for k, v in record["baselines"].items() if k == BASELINES[0]):
-            bars.setdefault((survey, budget), []).append(f1)
+        if bar := record["baselines"].get(BASELINES[0]):
+            bars.setdefault((survey, budget), []).append(bar)
     plot_dots("grid", records, ("macro_f1", "object"), "macro-F1 of test objects", bars)
     plot_curves("learning_curves", records)
     for survey in chosen():  # of the recommended head

@@ -61,7 +61,7 @@ def plot_lines(
     """Draw {panel: {line: {x: [values]}}} with intervals over folds; `words` stand for some x."""
     figure, axes = grid_figure(1, max(len(panels), 1), 2.6)
     colors = {line: f"C{k}" for k, line in enumerate(sorted(set().union(*panels.values())))}
-    for axis, (title, lines) in zip(axes[0], panels.items(), strict=False):
+    for axis, (title, lines) in zip(axes[0], sorted(panels.items()), strict=False):
         for line, points in sorted(lines.items()):
             x = sorted(points)
             means, halves = zip(*(interval(points[k]) for k in x), strict=True)
