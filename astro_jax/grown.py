@@ -71,13 +71,13 @@ def check_period(config: Any) -> None:
     """
     target, chooses = config.data.target, config.model.head["target"] == PERIODS
     periodic = target.lower().startswith("log") and "period" in target.lower()
-    if periodic and not chooses:
-        logging.warning(
-            "%s: this head is a smooth function of the curve; configs/regress.py:period chooses "
-            "among the periods of a periodogram, and is exact for most stars",
-            target,
-        )
     if not chooses:
+        if periodic:
+            logging.warning(
+                "%s: this head is a smooth function of the curve; configs/regress.py:period "
+                "chooses among the periods of a periodogram, and is exact for most stars",
+                target,
+            )
         return
     if not periodic:
         raise UserError(

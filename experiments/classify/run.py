@@ -80,7 +80,7 @@ def survey_of(name: str) -> Survey:
         table = kept(name, what, lambda: compute(curves))
         if not len(rest):
             return table
-        more = kept(name, f"others_{Path(what).name}", lambda: compute(rest))
+        more = kept(name, f"others_{what}", lambda: compute(rest))
         return np.concatenate([table, more])
 
     table = both("features", lambda c: features(c)[1])

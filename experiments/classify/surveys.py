@@ -32,16 +32,21 @@ def file_of(name: str) -> str:
 
 def labelled(name: str) -> tuple[Curves, Labels]:
     """Return the curves of a survey that have a class of 40 objects or more, and their classes."""
-    curves, _ = read_survey(file_of(name), band=BANDS.get(name))
-    labels = encode_labels(curves, without=WITHOUT.get(name, ()))
+    curves, labels = whole(name)
     known = labels.codes >= 0
     return curves.take(known), labels._replace(codes=labels.codes[known])
 
 
 def others(name: str) -> Curves:
     """Return the other curves of a survey: without a label, or of a class that is left out."""
+    curves, labels = whole(name)
+    return curves.take(labels.codes < 0)
+
+
+def whole(name: str) -> tuple[Curves, Labels]:
+    """Return all curves of a survey, and their classes."""
     curves, _ = read_survey(file_of(name), band=BANDS.get(name))
-    return curves.take(encode_labels(curves, without=WITHOUT.get(name, ())).codes < 0)
+    return curves, encode_labels(curves, without=WITHOUT.get(name, ()))
 
 
 def kept(name: str, what: str, compute: Callable[[], np.ndarray]) -> np.ndarray:

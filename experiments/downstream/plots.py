@@ -80,17 +80,21 @@ def plot_lines(
 def plot_curves(name: str, records: list[dict]) -> None:
     """Draw the validation loss against the step (Fig. 12, D.1), a panel a survey, fold 0."""
     own = [r for r in records if r["cell"][-1] == 0 and len(r.get("curve", [])) > 2]
-    lines = sorted({" ".join(map(str, r["cell"][1:-1])) for r in own})
+    lines = sorted({line_of(r) for r in own})
     surveys = list(dict.fromkeys(r["cell"][0] for r in own))
     figure, axes = grid_figure(max(len(surveys), 1), 1, 3.2)
     for axis, survey in zip(axes[:, 0], surveys, strict=False):
         for record in (r for r in own if r["cell"][0] == survey):
             points = [(step, loss) for step, split, loss, _ in record["curve"] if split == "valid"]
             x, y = np.array(points).T
-            color = f"C{lines.index(' '.join(map(str, record['cell'][1:-1])))}"
-            axis.plot(x, y, marker=".", lw=0.8, color=color)
+            axis.plot(x, y, marker=".", lw=0.8, color=f"C{lines.index(line_of(record))}")
         axis.set(xlabel="step", ylabel="validation loss", title=survey)
     for k, line in enumerate(lines):
         axes[-1, 0].plot([], [], color=f"C{k}", label=line)
     figure.legend(fontsize=7, ncols=2, loc="outside lower center")
     save_figure(figure, HERE / f"{name}.png")
+
+
+def line_of(record: dict) -> str:
+    """Return what a cell is beside its survey and fold."""
+    return " ".join(map(str, record["cell"][1:-1]))
