@@ -14,6 +14,7 @@ from astro_jax.spec import resolve
 
 # Smallest value of a number; for fractions the largest is 1.
 LEAST = {
+    "seed": 0,
     "steps": 1,
     "per_class": 0,
     "unlabelled": 0,
@@ -42,7 +43,9 @@ LEAST = {
     "model.heads": 1,
     "model.ffn": 1,
     "model.blocks": 1,
+    "model.head.trees": 1,
 }
+LARGEST_SEED = 2**32 - 1
 FRACTIONS = (
     "objective.probed",
     "objective.random",
@@ -75,6 +78,9 @@ def check_training(config: ConfigDict) -> None:
         value = _at(config, key)
         if value is not None and value < least:
             raise UserError(f"config.{key}={value} must be at least {least}")
+    seed = _at(config, "seed")
+    if seed is not None and seed > LARGEST_SEED:
+        raise UserError(f"config.seed={seed} must be at most {LARGEST_SEED}")
     for key in FRACTIONS:
         value = _at(config, key)
         if value is not None and not 0 <= value <= 1:
@@ -90,6 +96,19 @@ def check_training(config: ConfigDict) -> None:
     width, heads = _at(config, "model.width"), _at(config, "model.heads")
     if width and (width % (heads or 1) or width % 2):
         raise UserError(f"config.model.width={width} must be even and a multiple of {heads} heads")
+
+
+def check_head(config: ConfigDict) -> None:
+    """Raise UserError for a config of a head on curves that cannot be: see `check_training`.
+
+    An encoder that the config describes is drawn from the seed; one of `config.init` is not.
+    """
+    check_training(config)
+    if _at(config, "model.encoder") and _at(config, "init"):
+        raise UserError(
+            f"config.init={config.init}: this config has an encoder of its own, drawn from the "
+            "seed; leave --config.init out"
+        )
 
 
 def _check_monitor(config: ConfigDict) -> None:

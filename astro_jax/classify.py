@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from astro_jax.checks import check_training
+from astro_jax.checks import check_head, check_training
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import VECTORS
 from astro_jax.data.pipeline import WINDOWS, Feed
@@ -37,7 +37,7 @@ Job = Callable[[ConfigDict, Task, Outcome, Path], dict[str, Any]]
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a classifier; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_task(config, workdir, class_task, finish, describe)
+    return run_task(config, workdir, class_task, finish, describe, check=check_head)
 
 
 def run_task(

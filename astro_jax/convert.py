@@ -20,7 +20,7 @@ def run(config, workdir: str) -> int:
         if not config[name]:
             raise UserError(f"convert needs --config.{name}=...")
     output = Path(config.output)
-    check_output(output)
+    check_output(output, config.input)
     curves, ledger = read_survey(
         config.input,
         format=config.format,
@@ -34,10 +34,9 @@ def run(config, workdir: str) -> int:
     for path in (output, report):
         sweep_file(path)
     write_table(curves, str(output))
-    report.unlink(missing_ok=True)
+    ledger.report(output)
     print(ledger.summary())
     print(f"wrote {output}")
     if ledger.rows:
-        ledger.write(str(report))
         print(f"wrote {report}")
     return 0

@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     if whole and config.get("shard"):
         raise UserError(f"config.shard={config.shard} needs a folder as config.output, not a file")
     if whole:
-        check_output(output)
+        check_output(output, config.data.path)
     trained = load(config.init, config.step)
     trained = trained._replace(model=as_configured(trained.model, config))
     print(announce(config), flush=True)
@@ -61,8 +61,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     rows = write_parquet(embed_pieces(trained, config, accounts), output)
     ledger = merged(accounts)
     print(ledger.summary(), flush=True)
-    if ledger.rows:
-        ledger.write(f"{config.output}.quarantine.csv")
+    ledger.report(output)
     print(f"{rows} embeddings of step {trained.step} in {config.output}")
     return 0
 

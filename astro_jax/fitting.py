@@ -56,7 +56,9 @@ def fit(
     train_curves, valid_curves: [n, 2 or 3] arrays (time in days, magnitude[, error]) or an object
         table; an epoch shows every curve once, by one random window
     probed, random, same: fractions, see `data.masking`; rate: constant learning rate of Adam
-    workdir: keep the run folder there (a run that was interrupted goes on); default: nowhere
+    workdir: keep the run folder there (a run that was interrupted goes on with the same curves);
+        default: nowhere
+    Raises KeyboardInterrupt where it is interrupted, with the state saved in `workdir`.
     """
     curves, valid = usable(train_curves, "train_curves"), usable(valid_curves, "valid_curves")
     start = run_or_config if isinstance(run_or_config, Run) else None
@@ -104,9 +106,13 @@ def usable(curves: CurvesLike, name: str) -> Curves:
 
 
 def _train(config: ConfigDict, curves: Curves, valid: Curves, workdir: Path, start: Any) -> Run:
+    shown = [(c.time, c.mag, c.magerr, c.offsets, dict(c.arrays)) for c in (curves, valid)]
+    config.data.digest = checkpoint.digest((shown, start))  # a folder goes on with the same only
     with locked(workdir):
         claim(workdir, json.loads(config.to_json()))
-        train(config, curves, valid, workdir, params=start)
+        outcome = train(config, curves, valid, workdir, params=start)
+        if outcome.stopped:
+            raise KeyboardInterrupt(f"stopped at step {int(outcome.state.step)}")
         params, step = checkpoint.load_params(workdir, "best")
     return Run(config, build(config.model), params, step)
 
@@ -135,7 +141,8 @@ def fit_classifier(
         curve, see `data.inputs`; default: what those two need
     train_encoder: train the encoder too, with a tenth of the rate; else it stays as it is
     A fifth of each class validates; training stops after ten evaluations without a gain.
-    Raises UserError for fewer than two classes or fewer than 5 labels in one.
+    Raises UserError for fewer than two classes, fewer than 5 labels in one, or a `Forest` that is
+    to train its encoder.
     """
     known, classes, rest = labelled_curves(curves, labels)
     codes = Labels(classes, known.arrays["label"], ())
@@ -156,10 +163,7 @@ def fit_classifier(
         inputs={},
     )
     config.data = {"workers": 0}
-    if head is None:
-        head, usual = USUAL[train_encoder]
-        inputs = usual if inputs is None else inputs
-    config.inputs = dict(inputs or {})
+    head, config.inputs = head_and_inputs(head, inputs, train_encoder)
     config.model = spec(
         Classifier, encoder=encoder_spec(run), head=ConfigDict({**head, "classes": len(classes)})
     )
@@ -167,10 +171,22 @@ def fit_classifier(
     rules = (("^encoder/", 0.1 if train_encoder else None),)
     config.optimizer = defaults.adam(config, rate, warmup=20, weight_decay=1e-3, rules=rules)
     check_training(config)
-    if is_grown(head):
-        others = sample_unlabelled(rest, np.arange(len(rest)), unlabelled, seed)
-        return _grow(config, parts, others, encoder_of(run), workdir)
-    return _train_head(config, parts, encoder_of(run), workdir)
+    if not is_grown(head):
+        return _train_head(config, parts, encoder_of(run), workdir)
+    others = sample_unlabelled(rest, np.arange(len(rest)), unlabelled, seed)
+    return _grow(config, parts, others, encoder_of(run), workdir)
+
+
+def head_and_inputs(
+    head: ConfigDict | None, inputs: Mapping[str, Any] | None, train_encoder: bool
+) -> tuple[ConfigDict, dict[str, Any]]:
+    """Return head and inputs, the usual ones where none are given; UserError where none fit."""
+    if head is None:
+        head, usual = USUAL[train_encoder]
+        inputs = usual if inputs is None else inputs
+    if is_grown(head) and train_encoder:
+        raise UserError("a head that is grown trains no encoder: give train_encoder=False")
+    return head, dict(inputs or {})
 
 
 def _train_head(

@@ -136,6 +136,7 @@ def grow_head(
     unlabelled: tell how common each class is, see `survey_shift`; None: all are alike.
     """
     trees = head["trees"]
+    require_inputs(train)
     rows = [
         [part.arrays[name] for name in ("features", "vector", "label")] for part in (train, valid)
     ]
@@ -151,6 +152,16 @@ def grow_head(
         told = np.exp(told_classes(sizes, params, unlabelled.curves))
         params["shift"] = survey_shift(told, both[2], unlabelled.count)
     return Grown(spec(Forest, **sizes), params, metrics)
+
+
+def require_inputs(curves: Curves) -> None:
+    """Raise UserError where curves lack the arrays of a `Forest`."""
+    lacking = {"features", "vector"} - set(curves.arrays)
+    if lacking:
+        raise UserError(
+            f"the head Forest sees {' and '.join(sorted(lacking))}, which config.inputs (in Python "
+            "`inputs`) does not name: see data.inputs.FEATURES and VECTORS"
+        )
 
 
 def told_classes(sizes: Mapping[str, Any], params: Any, curves: Curves) -> np.ndarray:
@@ -197,6 +208,7 @@ def plant(grown: Grown, encoder: Any, workdir: Path) -> Outcome:
 
     encoder: the run beside it, None where the head reads none
     """
+    (workdir / "metrics.jsonl").unlink(missing_ok=True)  # of a start that was killed
     with closing(Summary(workdir, 0, 0)) as summary:
         summary.write(0, "valid", grown.metrics)
     params = {"head": grown.params}

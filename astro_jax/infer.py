@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from astro_jax import multimodal_infer
+from astro_jax.data.clean import known_errors
 from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
 from astro_jax.data.windows import Windows, at_most, consecutive_windows, official_windows
@@ -207,7 +208,11 @@ def from_table(table: pa.Table) -> Curves:
         raise UserError(f"row {k}: 'time' and 'mag' differ in length")
     magerr = np.full(len(flat["mag"]), np.nan, np.float32)
     if "magerr" in lists:
-        magerr[np.repeat(list_lengths(lists["magerr"]) == lengths, lengths)] = flat["magerr"]
+        known = list_lengths(lists["magerr"])
+        if ((known != lengths) & (known > 0)).any():
+            k = int(np.flatnonzero((known != lengths) & (known > 0))[0])
+            raise UserError(f"row {k}: 'mag' and 'magerr' differ in length")
+        magerr[np.repeat(known == lengths, lengths)] = flat["magerr"]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     scalars = table.drop_columns(list(lists))
     return Curves(
@@ -227,7 +232,10 @@ def _split(rows: np.ndarray, windows: Windows, curves: int) -> list[np.ndarray]:
 
 
 def tidy(curves: Curves) -> tuple[Curves, list[tuple[np.ndarray, int]]]:
-    """Return the curves sorted and finite, and (positions in the input, input length) of each."""
+    """Return the curves sorted and finite, and (positions in the input, input length) of each.
+
+    Errors that say nothing (not positive, or the 99 of catalogues) are unknown: NaN.
+    """
     finite = np.isfinite(curves.time) & np.isfinite(curves.mag)
     curve = np.repeat(np.arange(len(curves)), curves.lengths)
     order = np.lexsort((curves.time, curve))
@@ -235,9 +243,8 @@ def tidy(curves: Curves) -> tuple[Curves, list[tuple[np.ndarray, int]]]:
     kept = np.bincount(curve[finite], minlength=len(curves))
     offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
     places = np.split(flat, offsets[1:-1]) if len(curves) else []
-    clean = Curves(
-        curves.time[flat], curves.mag[flat], curves.magerr[flat], offsets, curves.columns
-    )
+    magerr = known_errors(curves.magerr[flat])
+    clean = Curves(curves.time[flat], curves.mag[flat], magerr, offsets, curves.columns)
     starts = zip(places, curves.offsets[:-1], curves.lengths, strict=True)
     return clean, [(place - first, int(length)) for place, first, length in starts]
 

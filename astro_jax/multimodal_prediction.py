@@ -31,8 +31,7 @@ def predict_file(config: ConfigDict, trained: Run) -> int:
     print(ledger.summary(), flush=True)
     predicted = predict_objects(trained, objects, config.batch_size or None)
     write_parquet(prediction_table(predicted), config.output)
-    if ledger.rows:
-        ledger.write(f"{config.output}.quarantine.csv")
+    ledger.report(config.output)
     used = ", ".join(f"{name} {int(there.sum())}" for name, there in predicted.used.items())
     unknown = sum(name is None for name in predicted.prediction)
     null = f", {unknown} of them null: no usable modality" if unknown else ""

@@ -17,6 +17,7 @@ from astro_jax.data.windows import at_most, consecutive_windows
 from astro_jax.embed import write_parquet
 from astro_jax.errors import UserError
 from astro_jax.infer import CurvesLike, as_curves, encoder_of, tidy
+from astro_jax.units import sweep_file
 from astro_jax.weights import Run, load
 from astro_jax.windowed import outputs
 from astro_jax.workdir import check_output
@@ -29,7 +30,8 @@ class Predictions(NamedTuple):
 
     id: [N]; prediction: [N] class names, or values in the units of the target; probabilities:
     [N, C] float64 in the order of `classes`; a regression has no classes, and probabilities [N, 0].
-    Of a curve without a finite observation the prediction is None and the probabilities are NaN.
+    Of a curve without a finite observation, or of which the network says nothing finite, the
+    prediction is None and the probabilities are NaN.
     """
 
     id: list
@@ -66,11 +68,12 @@ def predict(
     pooled, _ = pooled_outputs(run, clean.take(some), windows, batch_size)
     full = np.full((len(clean), pooled.shape[1]), np.nan)
     full[some] = pooled
+    known = np.isfinite(full).all(1)
     if "classes" not in run.config:
-        values = [float(v) if s else None for v, s in zip(full[:, 0], some, strict=True)]
+        values = [float(v) if s else None for v, s in zip(full[:, 0], known, strict=True)]
         return Predictions(ids, values, np.zeros((len(clean), 0)), [])
     classes = list(run.config.classes)
-    names = [classes[k] if s else None for k, s in zip(np.argmax(full, 1), some, strict=True)]
+    names = [classes[k] if s else None for k, s in zip(np.argmax(full, 1), known, strict=True)]
     return Predictions(ids, names, full, classes)
 
 
@@ -132,7 +135,9 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """
     if not config.init or not config.output:
         raise UserError("predict needs --config.init=RUN and --config.output=FILE.parquet")
-    check_output(Path(config.output))
+    output = Path(config.output)
+    check_output(output, config.data.path)
+    sweep_file(output)
     trained = load(config.init, config.step)
     if "modalities" in trained.config:
         return multimodal_prediction.predict_file(config, trained)
@@ -142,9 +147,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
     print(announce(config), flush=True)
     curves, ledger = load_curves(config, every_row=True)
     print(ledger.summary(), flush=True)
-    rows = write_parquet(pieces(trained, curves, config), Path(config.output))
-    if ledger.rows:
-        ledger.write(f"{config.output}.quarantine.csv")
+    rows = write_parquet(pieces(trained, curves, config), output)
+    ledger.report(config.output)
     empty = int((curves.lengths == 0).sum())
     unknown = f", {empty} of them null: no usable observation" if empty else ""
     print(f"{rows} predictions of step {trained.step} in {config.output}{unknown}")

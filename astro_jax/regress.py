@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from astro_jax.checks import check_head
 from astro_jax.classify import run_task
 from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
@@ -23,7 +24,8 @@ from astro_jax.weights import load
 
 def run(config: ConfigDict, workdir: Path) -> int:
     """Train a regression; return the exit code: 0 done, 75 stopped with the state saved."""
-    return run_task(config, workdir, value_task, finish, describe, show=show_values)
+    chosen = {"check": check_head, "show": show_values}
+    return run_task(config, workdir, value_task, finish, describe, **chosen)
 
 
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:

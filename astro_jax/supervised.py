@@ -1,6 +1,7 @@
 """Training with labels: from a survey with a label column to what the training loop needs."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,8 @@ from astro_jax.workdir import read_json, write_text
 
 TRAIN = 0.65  # stars below this position train a regression, those up to HELD_OUT validate
 TASK = "task.json"
+# Keys of `data` from which the test stars of a fold follow, beside the seed.
+FOLD = ("label", "label_map", "min_class", "without", "band", "min_points", "noise_cut")
 
 
 class Task(NamedTuple):
@@ -60,6 +63,7 @@ class Task(NamedTuple):
 
 def class_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and draw the fold `config.seed` with `per_class` labels."""
+    check_fold(config)
     curves, labels, ledger = labelled(config)
     split = fold(config, curves, labels)
     curves = curves.with_arrays(label=labels.codes)
@@ -82,6 +86,27 @@ def fold(config: ConfigDict, curves: Curves, labels: Labels) -> Split:
     return split
 
 
+def check_fold(config: ConfigDict) -> None:
+    """Refuse a `config.init` that learned from stars of the same data which this fold tests.
+
+    The test stars of a fold follow from the seed and the classes; a run that was trained with
+    `per_class` curves of another fold, or with its labels, has seen some of them.
+    """
+    if not config.init:
+        return
+    before = load(config.init).config
+    data, old = config.data, before.get("data", {})
+    if not data.path or Path(data.path).absolute() != Path(old.get("path", "")).absolute():
+        return
+    differ = [k for k in FOLD if k in old and json.dumps(old[k]) != json.dumps(data[k])]
+    differ += ["seed"] if before.seed != config.seed else []
+    if differ and (before.get("per_class", 0) or "classes" in before):
+        raise UserError(
+            f"config.init={config.init} was trained on stars of {data.path} that this fold may "
+            f"test, since {' and '.join(differ)} differ; give the same, or another --config.init"
+        )
+
+
 @contextmanager
 def naming(data: ConfigDict) -> Iterator[None]:
     """Say of a UserError about labels which file and which column they are from."""
@@ -101,6 +126,7 @@ def unlabelled_rows(curves: Curves, split: Split) -> np.ndarray:
 
 def few_parts(config: ConfigDict) -> Parts:
     """Return the curves of a fold of `class_task` without their labels, to pre-train on."""
+    check_fold(config)
     curves, labels, ledger = labelled(config)
     return Parts(*(curves.take(rows) for rows in fold(config, curves, labels)), ledger)
 
@@ -109,31 +135,36 @@ def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
     """Return the curves of `config.data`, their classes, and the account with what was left out."""
     data, label_map = config.data, named_map(config.data.label_map)
     curves, ledger = load_curves(config)
-    column = label_column(curves, data)
-    curves, ledger = cut(curves, ledger, data)
+    curves, ledger = cut(with_label(curves, data), ledger, data)
     with naming(data):
         labels = encode_labels(
             curves,
-            column,
+            data.label,
             minimum=data.min_class,
             without=tuple(data.without),
             label_map=label_map,
         )
-    texts = label_texts(curves, column)
-    mapped = apply_map(texts, label_map)[0] if label_map else texts
-    names = np.array([m or t or "" for m, t in zip(mapped, texts, strict=True)])
+    texts = label_texts(curves, data.label)
+    mapped, by_map = apply_map(texts, label_map) if label_map else (texts, ())
     for dropped in labels.dropped:
+        names = np.array([name or "" for name in (texts if dropped in by_map else mapped)])
         rows = np.flatnonzero((names == dropped.name) & (labels.codes < 0))
         ledger = ledger.filter(len(rows), int(curves.lengths[rows].sum()), why(data.label, dropped))
+        if dropped.reason.startswith("fewer"):
+            logging.warning(
+                "class '%s' is left out: %s (config.data.min_class)", dropped.name, dropped.reason
+            )
     left_out = [f"{d.name or 'no label'} {d.count:,} ({d.reason})" for d in labels.dropped]
     return curves, labels, ledger.note(*([f"left out: {', '.join(left_out)}"] if left_out else []))
 
 
-def label_column(curves: Curves, data: ConfigDict) -> str:
-    """Return the column that holds `data.label`: readers of files call it "label"."""
+def with_label(curves: Curves, data: ConfigDict) -> Curves:
+    """Return curves whose column `data.label` has its own name: readers of files say "label"."""
     there = curves.columns.column_names
-    renamed = data.path and data.label not in there and "label" in there
-    return "label" if renamed else data.label
+    if not data.path or data.label in there or "label" not in there:
+        return curves
+    names = [data.label if name == "label" else name for name in there]
+    return curves.with_columns(curves.columns.rename_columns(names))
 
 
 def why(column: str, dropped: Dropped) -> str:

@@ -282,8 +282,7 @@ def predict_file(config: ConfigDict, run: Run) -> int:
     print(predicted.ledger.summary(), flush=True)
     table = prediction_columns(predicted)
     write_parquet(iter([table]), Path(config.output))
-    if predicted.ledger.rows:
-        predicted.ledger.write(f"{config.output}.quarantine.csv")
+    predicted.ledger.report(config.output)
     seen = sum(name is not None for name in predicted.prediction)
     known = int(predicted.redshift_used.sum())
     print(

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -114,10 +115,17 @@ def require_room(folder: Path, size: int, what: str) -> None:
         )
 
 
-def check_output(output: Path) -> None:
-    """Raise UserError for a file that cannot be written, before the work and not after it."""
+def check_output(output: Path, source: str = "") -> None:
+    """Raise UserError for a file that cannot be written, before the work and not after it.
+
+    source: the path, folder or glob that is read: an output among its files would replace it
+    """
     if output.is_dir():
         raise UserError(f"--config.output={output} is a folder; name a file, such as x.parquet")
+    names = [source] if os.path.exists(source) else glob.glob(source, recursive=True)
+    written, read = output.resolve(), [Path(name).resolve() for name in names]
+    if output.exists() and any(path in (written, *written.parents) for path in read):
+        raise UserError(f"--config.output={output} is among what is read, {source}; name another")
     parent = next(p for p in output.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         why = "may not be written to" if parent.is_dir() else "is no folder"

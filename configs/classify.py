@@ -5,18 +5,19 @@
 
 Variants: none (recommended: trees on hand-made features and on what the frozen encoder says of a
 curve, grown at once: `steps` and the optimiser do not matter; up to `unlabelled` further curves
-tell how common each class is), `fusion` (a network on the same), `mlp_att`, `lstm_att` (the paper's
-heads), `lstm` (its baseline, without an encoder), `skip`, `max` (Astromer 2), `mlp_att_first`,
-`mlp_att_last`, `mlp_att_random`; a suffix `_trained` trains the encoder too, `_slow` with a tenth
-of the rate, `_untrained` leaves it as drawn from the seed (`forest_untrained`: the recommended
-one); `lstm_1e-2` and the like: other learning rates.
+tell how common each class is), `forest_features`, `forest_vectors` (the same on one of the two
+alone), `fusion` (a network on both), `mlp_att`, `lstm_att` (the paper's heads), `lstm` (its
+baseline, without an encoder), `skip`, `max` (Astromer 2), `mlp_att_first`, `mlp_att_last`,
+`mlp_att_random`; a suffix `_trained` trains the encoder too, `_slow` with a tenth of the rate,
+`_untrained` leaves it as drawn from the seed (`forest_untrained`: the recommended one);
+`lstm_1e-2` and the like: other learning rates.
 Sources: Donoso-Oliva et al. 2023, A&A 670 A54, sections 5.2 and 6, and the released code.
 """
 
 from ml_collections import ConfigDict
 
 from astro_jax import defaults
-from astro_jax.data.inputs import FEATURES, VECTORS
+from astro_jax.data.inputs import FEATURES, NOTHING, VECTORS
 from astro_jax.errors import UserError, suggest
 from astro_jax.models.astromer import Smoother
 from astro_jax.models.classifier import Classifier, Fusion, Lstm, LstmAtt, MlpAtt, Skip
@@ -69,10 +70,13 @@ def base_config() -> ConfigDict:
     return config
 
 
-def _forest(config: ConfigDict) -> None:
-    config.model.head = spec(Forest, classes=0, features=0, vector=0, trees=400)
-    config.inputs = ConfigDict({"features": FEATURES, "vector": VECTORS})
-    config.unlabelled = 1000  # curves that tell how common each class is; 0: all classes are alike
+def _forest(features: str = FEATURES, vector: str = VECTORS):
+    def change(config: ConfigDict) -> None:
+        config.model.head = spec(Forest, classes=0, features=0, vector=0, trees=400)
+        config.inputs = ConfigDict({"features": features, "vector": vector})
+        config.unlabelled = 1000  # curves that tell how common classes are; 0: all are alike
+
+    return change
 
 
 def _fusion(config: ConfigDict) -> None:
@@ -102,8 +106,10 @@ def _head(head: type, **arguments: object):
 
 
 HEADS = {
-    "": _forest,
-    "forest": _forest,
+    "": _forest(),
+    "forest": _forest(),
+    "forest_features": _forest(vector=NOTHING),
+    "forest_vectors": _forest(features=NOTHING),
     "fusion": _fusion,
     "lstm": _lstm,
     **{f"lstm_{rate}": _lstm_rate(float(rate)) for rate in ("1e-2", "1e-4", "1e-5")},  # Fig. D.1

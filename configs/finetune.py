@@ -4,8 +4,8 @@
         --config.data.path=asas.parquet --workdir=runs/ft
 
 The model is that of `config.init`. With `config.per_class=20` the encoder sees only the curves
-that `configs/classify.py` trains and validates on with the same `per_class`, `seed` and
-`data.label` (scenarios a and b of the paper); without, all but the held-out fifth (scenario c).
+that `configs/classify.py` trains and validates on with the same `per_class`, `seed` and `data`
+(scenarios a and b of the paper); without, all but the held-out fifth (scenario c).
 Variant `official`: the official weights as they were trained, hidden magnitudes left in.
 """
 
@@ -33,7 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
         patience=10,
         monitor="rmse" if leaky else "rmse_hidden",
     )
-    config.data = defaults.labels(defaults.training_data("ogle", 1000))
+    config.data = defaults.labels(defaults.training_data("ogle", 2000))
     config.data.split = (0.6, 0.2)
     config.model = {}  # that of config.init
     config.objective = spec(

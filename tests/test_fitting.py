@@ -1,6 +1,10 @@
 """Training from Python."""
 
 import logging
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +21,7 @@ from astro_jax.fitting import fit, fit_classifier, labelled_curves, usable
 from astro_jax.infer import as_curves, encode, reconstruct
 from astro_jax.models.astromer import Smoother
 from astro_jax.models.classifier import Classifier, Fusion, Lstm, MlpAtt
+from astro_jax.models.forest import Forest
 from astro_jax.prediction import predict
 from astro_jax.spec import spec
 from astro_jax.summary import read_metrics
@@ -71,6 +76,25 @@ def test_the_same_call_on_the_same_folder_trains_no_further(run, workdir):
 def test_another_call_on_the_same_folder_is_refused(run, workdir):
     with pytest.raises(UserError, match="steps: 36 -> 39"):
         fit(SMALL, TRAIN, VALID, epochs=13, rate=1e-2, workdir=workdir, **OPTIONS)
+
+
+def test_other_curves_on_the_same_folder_are_refused(run, workdir):
+    with pytest.raises(UserError, match="data.digest"):
+        fit(SMALL, TRAIN[::-1], VALID, epochs=12, rate=1e-2, workdir=workdir, **OPTIONS)
+
+
+def test_an_interrupt_is_no_result_and_the_same_call_goes_on(tmp_path):
+    def interrupt():
+        while not (tmp_path / "checkpoints" / "last").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watch = threading.Thread(target=interrupt)
+    watch.start()
+    with pytest.raises(KeyboardInterrupt, match="stopped at step"):
+        fit(SMALL, TRAIN, VALID, epochs=100_000, rate=1e-3, workdir=tmp_path, **OPTIONS)
+    watch.join()
+    assert latest_step(tmp_path / "checkpoints" / "last") > 0
 
 
 def test_it_goes_on_from_a_run(run, tmp_path):
@@ -150,6 +174,23 @@ def test_another_head_and_a_trained_encoder(classifier, finished):
     before, after = flatten(load(finished).params), flatten(run.params["encoder"])
     assert np.abs(after["embed/kernel"] - before["embed/kernel"]).max() > 0
     assert predict(run, SURVEY).probabilities.shape == (len(SURVEY), 2)
+
+
+def test_the_default_head_reads_nothing_but_the_photometry(finished):
+    run = fit_classifier(load(finished), SURVEY, LABELS_OF_TWO)
+    table = to_table(SURVEY)
+    told = predict(run, table)
+    assert len(set(told.prediction)) == 2
+    again = predict(run, table.select(["id", "time", "mag", "magerr"]))
+    np.testing.assert_array_equal(again.probabilities, told.probabilities)
+
+
+def test_a_forest_says_what_it_lacks(finished):
+    forest = {"head": spec(Forest, classes=0, features=0, vector=0, trees=8)}
+    with pytest.raises(UserError, match="the head Forest sees features and vector"):
+        fit_classifier(load(finished), SURVEY, LABELS_OF_TWO, **forest)
+    with pytest.raises(UserError, match="give train_encoder=False"):
+        fit_classifier(load(finished), SURVEY, LABELS_OF_TWO, train_encoder=True, **forest)
 
 
 @pytest.mark.parametrize(

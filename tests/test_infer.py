@@ -156,6 +156,12 @@ def test_a_table_of_other_types_is_named(run, columns, message):
         encode(run, table)
 
 
+def test_errors_of_another_length_are_named(run):
+    table = pa.table({"id": [1], "time": [[1.0, 2.0]], "mag": [[3.0, 4.0]], "magerr": [[0.1]]})
+    with pytest.raises(UserError, match="row 0: 'mag' and 'magerr' differ in length"):
+        encode(run, table)
+
+
 def test_a_file_that_is_no_table_is_named(run):
     with pytest.raises(UserError, match="is no object table in Parquet"):
         encode(run, __file__)

@@ -73,6 +73,8 @@ MISTAKES = {
     "survey": (["--config.data.simulate.survey=mcho"], "did you mean 'macho'?"),
     "heads": (["--config.model.heads=3"], "multiple of 3 heads"),
     "steps": (["--config.steps=0"], "config.steps=0 must be at least 1"),
+    "seed": (["--config.seed=-1"], "config.seed=-1 must be at least 0"),
+    "large seed": (["--config.seed=4294967296"], "config.seed=4294967296 must be at most"),
     "batch": (["--config.batch_size=-8"], "config.batch_size=-8 must be at least 1"),
     "fraction": (["--config.objective.probed=1.5"], "between 0 and 1"),
     "target": (["--config.model.target=nobody:knows"], "no target 'nobody:knows'"),

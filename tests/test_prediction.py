@@ -69,6 +69,15 @@ def test_nothing_but_the_photometry_is_read(run, table):
     assert np.abs(without.probabilities - told.probabilities).max() > 1e-4
 
 
+def test_errors_that_say_nothing_are_unknown(run):
+    curves = toy_curves(3)
+    for error in (-1.0, 0.0, 99.0, np.inf):
+        wrong, unknown = [c.copy() for c in curves], [c.copy() for c in curves]
+        for a, b in zip(wrong, unknown, strict=True):
+            a[::2, 2], b[::2, 2] = error, np.nan
+        same(predict(run, wrong), predict(run, unknown))
+
+
 def test_the_order_of_rows_and_of_observations_changes_nothing(run, table):
     told, order = predict(run, table), np.random.default_rng(1).permutation(45)
     shuffled = predict(run, table.take(pa.array(order)))
@@ -205,6 +214,22 @@ def test_every_input_row_has_its_row(classified, tmp_path, capsys, ids):
     assert [v is None for v in told["prob_flat"].to_pylist()] == null
     out = capsys.readouterr().out
     assert "5 predictions of step" in out and "2 of them null: no usable observation" in out
+
+
+def test_the_input_is_never_the_output(classified, labelled, tmp_path, capsys):
+    file = tmp_path / "x.parquet"
+    file.write_bytes(labelled.read_bytes())
+    for source in (file, tmp_path, tmp_path / "*.parquet"):
+        assert predict_file(classified, source, file) == 1
+        assert "is among what is read" in capsys.readouterr().err
+    assert file.read_bytes() == labelled.read_bytes()
+
+
+def test_a_report_of_an_earlier_run_goes(classified, labelled, tmp_path):
+    report = tmp_path / "p.parquet.quarantine.csv"
+    report.write_text("of an earlier run")
+    assert predict_file(classified, labelled, tmp_path / "p.parquet") == 0
+    assert not report.exists()
 
 
 def test_rows_with_the_same_key_or_none_keep_their_rows(classified, tmp_path):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import config_of, labelled_survey
 
+from astro_jax.checks import check_head
 from astro_jax.data.split import star_position
 from astro_jax.data.table import to_table, write_table
 from astro_jax.errors import UserError
@@ -124,6 +125,17 @@ def test_a_label_map_merges_and_what_it_drops_is_accounted_for(tmp_path, finishe
     assert balance(ledger)["label 'LPV': left out by name"] == 55
 
 
+def test_a_class_left_out_as_unknown_and_as_small_is_counted_once_each(tmp_path, finished):
+    codes = ["1"] * 70 + ["10"] * 72 + ["6"] * 7 + ["LPV"] * 6  # "LPV" is no catalogue class
+    config = job(
+        "classify:mlp_att", relabelled(tmp_path / "x.parquet", codes), finished, label_map="macho"
+    )
+    assert balance(labelled(config)[2]) == {
+        "label 'LPV': not in the label map": 6,
+        "label 'LPV': fewer than 10 objects": 7,
+    }
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_the_label_column_may_have_any_name(tmp_path, finished, kind):
     """Readers call columns such as `class` by one name, `label`."""
@@ -170,6 +182,42 @@ def test_labels_that_cannot_be_used_are_errors(tmp_path, finished, labels, data,
     path = relabelled(tmp_path / "x.parquet", labels)
     with pytest.raises(UserError, match=message):
         class_task(job("classify:mlp_att", path, finished, **data))
+
+
+def test_errors_name_the_column_as_the_user_does(tmp_path, finished):
+    path = relabelled(tmp_path / "x.parquet", ["a"] * 155, "kind")
+    with pytest.raises(UserError, match=r"x.parquet \(config.data.label=kind\).*column 'kind'"):
+        class_task(job("classify:mlp_att", path, finished, label="kind"))
+
+
+def test_classes_that_are_too_small_are_named_in_a_warning(labelled, finished, caplog):
+    with caplog.at_level(logging.WARNING):
+        class_task(job("classify:mlp_att", labelled, finished))
+    assert "class 'rare' is left out: fewer than 10 objects (config.data.min_class)" in caplog.text
+
+
+def test_a_start_that_saw_test_stars_is_refused(labelled, classified, tmp_path):
+    config = job("classify:mlp_att", labelled, classified)
+    config.per_class = 20
+    same = class_task(config)
+    assert len(same.test)
+    config.seed, config.data.min_class = 1, 12
+    with pytest.raises(UserError, match="min_class and seed differ; give the same"):
+        class_task(config)
+    tune = job("finetune", labelled, classified)
+    tune.per_class, tune.seed = 10, 2
+    with pytest.raises(UserError, match="since seed differ"):
+        few_parts(tune)
+    config.data.path = str(relabelled(tmp_path / "x.parquet", ["a", "b"] * 77 + ["a"]))
+    assert len(class_task(config).test)
+
+
+def test_an_encoder_of_its_own_takes_no_init(labelled, finished):
+    config = job("classify:mlp_att_untrained", labelled, finished)
+    with pytest.raises(UserError, match="has an encoder of its own"):
+        check_head(config)
+    config.init = ""
+    check_head(config)
 
 
 def test_a_budget_that_is_not_there_warns_and_one_below_5_is_an_error(labelled, finished, caplog):

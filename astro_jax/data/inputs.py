@@ -21,6 +21,7 @@ from astro_jax.spec import build, resolve
 FEATURES = "astro_jax.data.inputs:hand_made_features"
 VECTORS = "astro_jax.data.inputs:encoder_vectors"
 CANDIDATES = "astro_jax.data.inputs:period_candidates"
+NOTHING = "astro_jax.data.inputs:nothing"
 BEST = 4  # candidate periods of a curve
 LARGEST = 5.0  # of a scaled value: the tails of features are long
 
@@ -51,6 +52,11 @@ def encoder_vectors(curves: Curves, encoder: Any) -> np.ndarray:
     if encoder is None:
         raise UserError("the inputs name encoder_vectors, but the model has no encoder")
     return curve_vectors(encoder, curves)
+
+
+def nothing(curves: Curves, encoder: Any = None) -> np.ndarray:
+    """Return zeros, [N, 1], in the place of an array that a head is not to see."""
+    return np.zeros((len(curves), 1), np.float32)
 
 
 def period_candidates(curves: Curves, encoder: Any = None) -> np.ndarray:

@@ -17,6 +17,7 @@ TEST_OBJECTS = 100  # a class, or
 TEST_SHARE = 0.2  # of a class, whichever is less (Donoso-Oliva et al. 2023, section 5.2)
 SMALLEST = 5  # labels of a class: four to train on and one to validate
 MINIMUM = 40  # objects a class, below which it is left out
+NOTHING = ("", "nan", "<na>", "nat", "none", "null")  # as text, in small letters
 
 
 class Labels(NamedTuple):
@@ -69,7 +70,8 @@ def encode_labels(
     reasons |= dict.fromkeys(without, "left out by name")
     classes = sorted(set(rows) - set(reasons))
     if len(classes) < 2:
-        raise UserError(too_few(name, classes, sizes, minimum, dropped))
+        asked = {c: n for c, n in sizes.items() if c not in without}
+        raise UserError(too_few(name, classes, asked, minimum, dropped, without))
     dropped += tuple(Dropped(c, rows[c], reasons[c]) for c in sorted(reasons))
     return Labels(classes, codes_of(texts, classes), dropped)
 
@@ -86,11 +88,11 @@ def label_texts(curves: Curves, name: str) -> list[str | None]:
 
 
 def as_label(value: object) -> str | None:
-    """Return a label as text: 3.0 is "3"; None for null, NaN and blanks."""
-    if isinstance(value, float) and value.is_integer():
+    """Return a label as text: 3.0 is "3"; None for null, NaN, blanks and the words for nothing."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    text = "" if value is None else str(value).strip()
-    return None if text in ("", "nan") else text
+    text = str(value).strip()
+    return None if text.lower() in NOTHING else text
 
 
 def too_few(
@@ -99,12 +101,15 @@ def too_few(
     sizes: Mapping[str, int],
     minimum: int,
     dropped: Sequence[Dropped] = (),
+    without: Sequence[str] = (),
 ) -> str:
     """Return the message for fewer than two classes: what there is, what a map does not know."""
     there = ", ".join(f"{c} {n}" for c, n in Counter(sizes).most_common(8)) or "none"
     found = f"only class '{classes[0]}'" if classes else "no class"
     unknown = ", ".join(f"'{d.name}' {d.count}" for d in dropped if d.reason == UNKNOWN)
     fix = "choose another column or lower the minimum (config.data.min_class)"
+    if without:
+        fix = f"leave out fewer than {', '.join(without)} (config.data.without); {fix}"
     if unknown:
         fix = f"the label map (config.data.label_map) does not know {unknown}; {fix}"
     return (
@@ -184,8 +189,8 @@ def check_size(name: str, count: int, per_class: int | None) -> None:
     if count < SMALLEST:
         raise UserError(
             f"class '{name}' has {count} labels to train and validate on; at least {SMALLEST} are "
-            "needed: leave it out by name (config.data.without) or with all small classes "
-            "(config.data.min_class)"
+            "needed: leave the class out (config.data.without, or config.data.min_class for all "
+            "small ones; in Python the label None)"
         )
     if per_class is not None and count < per_class:
         logging.warning("class '%s' has only %d labels of %d", name, count, per_class)

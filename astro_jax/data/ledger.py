@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from astro_jax.data.advice import advice
@@ -109,6 +110,14 @@ class Ledger:
             writer.writerow((*Quarantined._fields, "fix"))
             writer.writerows((*row, advice(row.reason)) for row in self.rows)
         os.replace(partial, path)
+
+    def report(self, output: str | Path) -> None:
+        """Write the quarantine as `<output>.quarantine.csv`, or remove that of an earlier run."""
+        path = Path(f"{output}.quarantine.csv")
+        if self.rows:
+            self.write(str(path))
+        else:
+            path.unlink(missing_ok=True)
 
 
 NOTHING = Count()

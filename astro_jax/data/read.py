@@ -24,7 +24,7 @@ from astro_jax.data.ledger import Ledger, Quarantined, opening
 from astro_jax.data.rows import filter_rows, join, quarantine_rows
 from astro_jax.errors import UserError, one_line, suggest
 from astro_jax.surveys import astromer
-from astro_jax.surveys.formats import BINARY, NAMES, TEXT
+from astro_jax.surveys.formats import BINARY, NAMED, NAMES, TEXT
 from astro_jax.surveys.origin import offset
 from astro_jax.surveys.source import Format, Source, text, unpack
 
@@ -198,9 +198,17 @@ def load(path: str, choice: Choice) -> Source:
 def read_source(source: Source, choice: Choice) -> tuple[str, Raw]:
     """Return the name of the format and the curves of a source."""
     if choice.format:
-        return choice.format, read_named(source, choice.format, BINARY + TEXT)
-    text = source.data is not None and b"\0" not in source.data[:12]
-    return read_sniffed(source, TEXT if text else BINARY)
+        name, raw = choice.format, read_named(source, choice.format, BINARY + TEXT)
+    else:
+        text = source.data is not None and b"\0" not in source.data[:12]
+        name, raw = read_sniffed(source, TEXT if text else BINARY)
+    said = [f"{role}={column}" for role, column in choice.columns.items() if column]
+    if said and name not in NAMED:
+        raise FileError(
+            f"the columns of the format {name} are known: {', '.join(said)} cannot be chosen "
+            f"(without it they are read; --config.data.format=csv takes any table)"
+        )
+    return name, raw
 
 
 def read_sniffed(source: Source, formats: Sequence[Format]) -> tuple[str, Raw]:

@@ -274,4 +274,4 @@ def write_parquet(table: pa.Table, path: str) -> None:
             os.remove(partial)
 
 
-FORMATS = (Format("parquet", sniff, read),)
+FORMATS = (Format("parquet", sniff, read, named=True),)

@@ -29,3 +29,4 @@ TEXT: tuple[Format, ...] = (
     *generic.FORMATS,
 )
 NAMES = tuple(dict.fromkeys(f.name for f in BINARY + TEXT))
+NAMED = frozenset(f.name for f in BINARY + TEXT if f.named)

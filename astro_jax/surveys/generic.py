@@ -121,4 +121,4 @@ def as_text(column: pa.ChunkedArray) -> pa.Array:
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-FORMATS = (Format("csv", sniff, read),)
+FORMATS = (Format("csv", sniff, read, named=True),)

@@ -68,12 +68,14 @@ class Format(NamedTuple):
     """A format of a survey: its name, whether a source looks like it, and how it is read.
 
     beside: it has no curves of its own but is read together with files near it
+    named: the user may say which column is what; else they are as the survey has them
     """
 
     name: str
     sniff: Callable[[Source], bool]
     read: Callable[[Source], Raw]
     beside: bool = False
+    named: bool = False
 
 
 class Lines(NamedTuple):

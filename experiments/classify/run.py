@@ -51,6 +51,7 @@ COMPARED = (  # in --many folds
     *(f"ours: features + {encoder}" for encoder in ENCODERS[:3]),
 )
 LEFT_OUT = "runs/experiment_downstream/without_{}"
+UNCOUNTED = "features + base, uncounted"
 UNLABELLED = 1000  # curves at most, as in configs/classify.py
 flags.DEFINE_list("encoders", ENCODERS, "encoders: runs, shipped weights, or these names")
 flags.DEFINE_integer("seeds", 10, "folds")
@@ -94,6 +95,9 @@ def survey_of(name: str) -> Survey:
         blocks = blocks_of(source)
         inputs[f"features + {short}"] = (plain, vectors, blocks)
         inputs[f"{short} alone"] = (nothing, vectors, blocks)
+        if short == "base":  # whether the number of observations tells classes apart
+            fewer = {block: size for block, size in blocks.items() if block != "count"}
+            inputs[UNCOUNTED] = (plain, vectors[:, : sum(fewer.values())], fewer)
     star = np.concatenate([curves.star, rest.star])
     return Survey(labels, star, inputs, [names.index(n) for n in FEW])
 

@@ -20,6 +20,7 @@ from astro_jax.data.label_maps import (
 )
 from astro_jax.data.labels import (
     Labels,
+    as_label,
     codes_of,
     encode_labels,
     few_labels,
@@ -68,12 +69,20 @@ def test_numbers_are_labels_too_and_rows_of_a_star_count_once():
         (["a"] * 50, {}, "needs two classes.*only class 'a'"),
         (["a"] * 30 + ["b"] * 20, {}, r"no class has 40 objects or more \(objects: a 30, b 20\)"),
         (["a"] * 50 + ["b"] * 50, {"without": ["B"]}, "no object has label 'B'"),
+        (["a"] * 50 + ["b"] * 60, {"without": ["b"]}, r"\(objects: a 50\); leave out fewer than b"),
         (["a"] * 50, {"label_map": MACHO}, r"label map \(config.data.label_map\) .* know 'a' 50;"),
     ],
 )
 def test_labels_that_cannot_be_used_are_named(labels, options, message):
     with pytest.raises(UserError, match=message):
         encode_labels(make_survey(labels), **options)
+
+
+def test_words_for_nothing_are_no_label():
+    nothing = [None, "", " ", "NaN", "<NA>", "null", "None", float("nan"), np.float32("nan")]
+    assert [as_label(value) for value in nothing] == [None] * len(nothing)
+    values = [3, 3.0, np.float32(3), np.int64(3), "3", 0.5, "RRab ", False]
+    assert [as_label(value) for value in values] == [*["3"] * 5, "0.5", "RRab", "False"]
 
 
 def test_codes_of_other_labels():

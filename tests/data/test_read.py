@@ -216,6 +216,15 @@ def test_any_bytes_give_one_line_of_error_or_curves(tmp_path, junk, name):
             assert ledger.kept.objects
 
 
+def test_columns_of_a_known_format_cannot_be_chosen(tmp_path):
+    file = tmp_path / "OGLE-LMC-CEP-0001.dat"
+    file.write_text("".join(f"{2000.5 + k} 15.{k:03d} 0.010\n" for k in range(20)))
+    _, ledger = read_survey(str(file))
+    assert "format ogle: 1 file" in ledger.notes
+    with pytest.raises(UserError, match="format ogle are known: label=kind cannot be chosen"):
+        read_survey(str(file), columns={"label": "kind"})
+
+
 def test_fields_in_words_are_an_error(tmp_path):
     (tmp_path / "a.csv").write_text("id,mjd,mag\n1.2.3,50000.5,15\n")
     with pytest.raises(UserError, match="MACHO fields are numbers"):
