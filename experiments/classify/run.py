@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags, logging
 from forests import forest
 from sklearn.metrics import f1_score
-from surveys import blocks_of, kept, labelled, others, vectors_of
+from surveys import NAMES, blocks_of, kept, labelled, others, vectors_of
 
 from astro_jax.data.curves import Curves
 from astro_jax.data.labels import Labels, few_labels
@@ -212,7 +212,8 @@ def main(argv: list[str]) -> None:
         path = HERE / f"{name}.json"
         result = one_survey(name, read_json(path) if path.exists() else {})
         write_text(path, json.dumps(result, indent=1) + "\n")
-    plot([json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))])
+    paths = [HERE / f"{name}.json" for name in sorted(NAMES)]
+    plot([read_json(path) for path in paths if path.exists()])
 
 
 if __name__ == "__main__":
