@@ -96,7 +96,9 @@ def check_fold(config: ConfigDict) -> None:
         return
     before = load(config.init).config
     data, old = config.data, before.get("data", {})
-    if not data.path or Path(data.path).absolute() != Path(old.get("path", "")).absolute():
+    if not (data.path and old.get("path")):
+        return
+    if Path(data.path).absolute() != Path(old.path).absolute():
         return
     differ = [k for k in FOLD if k in old and json.dumps(old[k]) != json.dumps(data[k])]
     differ += ["seed"] if before.seed != config.seed else []

@@ -92,5 +92,5 @@ def test_a_column_that_is_not_there_or_no_number_is_named(survey):
 
 
 def test_a_function_that_does_not_exist_is_an_error(survey):
-    with pytest.raises(UserError, match="no target 'astro_jax.data.inputs:nothing'"):
-        raw_inputs(survey, {"features": "astro_jax.data.inputs:nothing"})
+    with pytest.raises(UserError, match="no target 'astro_jax.data.inputs:no_such'"):
+        raw_inputs(survey, {"features": "astro_jax.data.inputs:no_such"})
