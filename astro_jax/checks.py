@@ -74,17 +74,7 @@ def check_choices(config: ConfigDict) -> None:
 
 def check_training(config: ConfigDict) -> None:
     """Raise UserError for the first value of a training config that cannot be."""
-    for key, least in LEAST.items():
-        value = _at(config, key)
-        if value is not None and value < least:
-            raise UserError(f"config.{key}={value} must be at least {least}")
-    seed = _at(config, "seed")
-    if seed is not None and seed > LARGEST_SEED:
-        raise UserError(f"config.seed={seed} must be at most {LARGEST_SEED}")
-    for key in FRACTIONS:
-        value = _at(config, key)
-        if value is not None and not 0 <= value <= 1:
-            raise UserError(f"config.{key}={value} must lie between 0 and 1")
+    check_numbers(config)
     check_choices(config)
     _check_monitor(config)
     split = _at(config, "data.split")
@@ -96,6 +86,21 @@ def check_training(config: ConfigDict) -> None:
     width, heads = _at(config, "model.width"), _at(config, "model.heads")
     if width and (width % (heads or 1) or width % 2):
         raise UserError(f"config.model.width={width} must be even and a multiple of {heads} heads")
+
+
+def check_numbers(config: Mapping) -> None:
+    """Raise UserError for the first number of a config that is out of its range."""
+    for key, least in LEAST.items():
+        value = _at(config, key)
+        if value is not None and value < least:
+            raise UserError(f"config.{key}={value} must be at least {least}")
+    seed = _at(config, "seed")
+    if seed is not None and seed > LARGEST_SEED:
+        raise UserError(f"config.seed={seed} must be at most {LARGEST_SEED}")
+    for key in FRACTIONS:
+        value = _at(config, key)
+        if value is not None and not 0 <= value <= 1:
+            raise UserError(f"config.{key}={value} must lie between 0 and 1")
 
 
 def check_head(config: ConfigDict) -> None:

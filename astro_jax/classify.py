@@ -120,21 +120,38 @@ def grown_size(grown: Grown) -> str:
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
     """Score the best step on the test objects, beside the baselines; draw and write predictions."""
     trained, classes = load(workdir), task.facts["classes"]
-    labels = task.test.arrays["label"]
+    labels, star = task.test.arrays["label"], task.test.star.astype(str)
     probabilities, (windows, curve) = pooled_outputs(trained, task.test, ready=True)
-    result = scores(probabilities, labels, classes, config.seed)
-    voted = scores(vote_windows(windows, curve, len(task.test)), labels, classes, config.seed)
-    single = scores(windows, labels[curve], classes, config.seed)
+    result = scores(probabilities, labels, classes, config.seed, star)
+    votes = vote_windows(windows, curve, len(task.test))
+    voted = scores(votes, labels, classes, config.seed, star)
+    single = scores(windows, labels[curve], classes, config.seed, star[curve])
     confusion_plot(workdir / "confusion.png", result.confusion, classes, workdir.name)
     calibration_plot(workdir / "calibration.png", {"model": result.reliability}, workdir.name)
     write_predictions(workdir / "test_predictions.parquet", task.test, probabilities, classes)
     told = {
         "classes": classes,
+        "stars": count_stars(task),
         "model": summary(result),
         "model, windows voted": _short(voted),
         "model, per window": _short(single),
     }
     return {**told, **(baselines(config, task, trained) if config.baselines else {})}
+
+
+def count_stars(task: Task) -> dict[str, int]:
+    """Return the number of stars of each part, of which each may have a row a band."""
+    parts = {"train": task.train, "valid": task.valid, "test": task.test}
+    return {name: len(set(part.star.tolist())) for name, part in parts.items()}
+
+
+def sizes(result: dict) -> str:
+    """Return the sizes of the parts in words, with those in stars where they differ."""
+    told, stars = result["objects"], result["stars"]
+    words = "{train} objects to train, {valid} to validate, {test} to test"
+    return words.format(**told) + (
+        "" if stars == told else " (stars: {train}, {valid}, {test})".format(**stars)
+    )
 
 
 def write_predictions(path: Path, test: Curves, probabilities: np.ndarray, classes: list) -> None:
@@ -159,13 +176,12 @@ def baselines(config: ConfigDict, task: Task, trained: Run) -> dict[str, Any]:
     known = [task.train, task.valid]
     codes = np.concatenate([part.arrays["label"] for part in known])
     table = np.concatenate([features(part)[1] for part in known])
-    truth = task.test.arrays["label"]
+    truth, star = task.test.arrays["label"], task.test.star.astype(str)
     forest = random_forest(table, codes, features(task.test)[1], count, config.seed)
+    most = majority_class(codes, len(truth), count)
     told = {
-        "features + random forest": summary(scores(forest, truth, classes, config.seed)),
-        "majority class": _short(
-            scores(majority_class(codes, len(truth), count), truth, classes, config.seed)
-        ),
+        "features + random forest": summary(scores(forest, truth, classes, config.seed, star)),
+        "majority class": _short(scores(most, truth, classes, config.seed, star)),
     }
     if config.init and task.facts["model"]["encoder"]:
         told["same network, encoder untrained"] = _short(untrained(config, task))
@@ -187,7 +203,8 @@ def untrained(config: ConfigDict, task: Task) -> Scores:
         if fit_task(full, task, where).stopped:
             raise KeyboardInterrupt  # as in `main`: the same command goes on from there
         probabilities, _ = pooled_outputs(load(where), task.test, ready=True)
-    return scores(probabilities, task.test.arrays["label"], task.facts["classes"], config.seed)
+    truth, star = task.test.arrays["label"], task.test.star.astype(str)
+    return scores(probabilities, truth, task.facts["classes"], config.seed, star)
 
 
 def _short(result: Scores) -> dict[str, Any]:
@@ -207,9 +224,7 @@ def describe(result: dict, workdir: Path) -> str:
         for name, part in result.items()
         if isinstance(part, dict) and "macro_f1" in part
     ]
-    objects = result["objects"]
     return (
-        f"{text_table(rows)}\n{len(result['classes'])} classes; {objects['train']} objects to "
-        f"train, {objects['valid']} to validate, {objects['test']} to test; best step "
+        f"{text_table(rows)}\n{len(result['classes'])} classes; {sizes(result)}; best step "
         f"{result['best_step']}, {result['epochs']} epochs; the report is {workdir / REPORT}"
     )

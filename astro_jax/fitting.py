@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax import checkpoint, defaults
-from astro_jax.checks import check_training
+from astro_jax.checks import check_numbers, check_training
 from astro_jax.data.curves import Curves
 from astro_jax.data.inputs import FEATURES, VECTORS, raw_inputs, scaling, with_inputs
 from astro_jax.data.labels import Labels, as_label, by_class, check_size, codes_of, train_and_valid
@@ -144,6 +144,7 @@ def fit_classifier(
     Raises UserError for fewer than two classes, fewer than 5 labels in one, or a `Forest` that is
     to train its encoder.
     """
+    check_numbers({"seed": seed, "unlabelled": unlabelled})
     known, classes, rest = labelled_curves(curves, labels)
     codes = Labels(classes, known.arrays["label"], ())
     _, row_star, stars = by_class(codes.codes, known.star)
@@ -228,6 +229,8 @@ def labelled_curves(curves: CurvesLike, labels: Sequence) -> tuple[Curves, list[
     given = as_curves(curves)
     if len(labels) != len(given) or isinstance(labels, str):
         raise UserError(f"{len(labels)} labels for {len(given)} curves: give one a curve")
+    if np.ndim(labels) > 1:
+        raise UserError(f"labels have {np.ndim(labels)} dimensions: give one name a curve")
     plain = labels.to_pylist() if hasattr(labels, "to_pylist") else labels  # a column of a table
     texts = [as_label(label) for label in plain]
     clean, _ = tidy(given)

@@ -1,5 +1,6 @@
 """A run and curves in, arrays out: encode, reconstruct."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from astro_jax import multimodal_infer
-from astro_jax.data.clean import known_errors
+from astro_jax.data.clean import (
+    REASONS,
+    REPEAT,
+    SENTINEL,
+    TIME,
+    TIME_LIMIT,
+    flag_first,
+    known_errors,
+    mag_rules,
+    order_epochs,
+)
 from astro_jax.data.curves import Curves, from_arrays
 from astro_jax.data.table import is_list, list_lengths, unnest
 from astro_jax.data.windows import Windows, at_most, consecutive_windows, official_windows
@@ -232,16 +243,25 @@ def _split(rows: np.ndarray, windows: Windows, curves: int) -> list[np.ndarray]:
 
 
 def tidy(curves: Curves) -> tuple[Curves, list[tuple[np.ndarray, int]]]:
-    """Return the curves sorted and finite, and (positions in the input, input length) of each.
+    """Return the curves sorted and clean, and (positions in the input, input length) of each.
 
-    Errors that say nothing (not positive, or the 99 of catalogues) are unknown: NaN.
+    By the rules of `data.clean`, but that days may be counted from anywhere: observations that are
+    not finite, sentinels (99.999) and repeated epochs are left out, the last two with a warning;
+    errors that say nothing are unknown.  Raises UserError for a curve of more than 200,000 days.
     """
-    finite = np.isfinite(curves.time) & np.isfinite(curves.mag)
     curve = np.repeat(np.arange(len(curves)), curves.lengths)
-    order = np.lexsort((curves.time, curve))
-    flat = order[finite[order]]
-    kept = np.bincount(curve[finite], minlength=len(curves))
+    rules = ((TIME, ~np.isfinite(curves.time)), *mag_rules(curves.mag))
+    flag = flag_first(np.zeros(len(curves.time), np.uint8), *rules)
+    flat = order_epochs(curves.time, curve, flag)
+    for code in (SENTINEL, REPEAT):
+        if lost := int((flag == code).sum()):
+            logging.warning("%s: %d observations left out", REASONS[code], lost)
+    kept = np.bincount(curve[flat], minlength=len(curves))
     offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    some = np.flatnonzero(kept)
+    span = curves.time[flat[offsets[some + 1] - 1]] - curves.time[flat[offsets[some]]]
+    for k in some[span > TIME_LIMIT][:1]:
+        raise UserError(f"curve {k} spans {span[some == k][0]:,.0f} days: give times in days")
     places = np.split(flat, offsets[1:-1]) if len(curves) else []
     magerr = known_errors(curves.magerr[flat])
     clean = Curves(curves.time[flat], curves.mag[flat], magerr, offsets, curves.columns)

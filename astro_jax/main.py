@@ -47,6 +47,11 @@ def main(argv: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:  # of JAX, where the device or the machine has too little memory
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {one_line(error)}; give a smaller batch_size or window", file=sys.stderr)
+        return 1
     except OSError as error:  # a folder that may not be written to, a full disk
         from astro_jax.workdir import explain
 

@@ -31,7 +31,7 @@ from astro_jax.report import reconstruction_plot, text_table, training_plot
 from astro_jax.report_run import REPORT, close_run
 from astro_jax.shown import probed_errors, show_reconstruction
 from astro_jax.summary import read_metrics
-from astro_jax.supervised import encoder_of_init, few_parts, keep_facts
+from astro_jax.supervised import encoder_of_init, few_parts, keep_facts, seen_stars
 from astro_jax.train import assemble, passes, train
 from astro_jax.weights import Run, load
 from astro_jax.workdir import claim, clocked, locked, read_json, write_text
@@ -53,7 +53,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
             print(describe(read_json(workdir / "summary.json"), workdir))
             return 0
         parts = parts_of(config)
-        keep_facts(workdir, {"model": json.loads(config.model.to_json())})
+        seen = seen_stars(config, *parts[:3])
+        keep_facts(workdir, {"model": json.loads(config.model.to_json()), "seen": seen})
         print(parts.ledger.summary(), flush=True)
         parts.ledger.write(str(workdir / "quarantine.csv"))
         outcome = train(config, parts.train, parts.valid, workdir)

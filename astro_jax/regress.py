@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from astro_jax.checks import check_head
-from astro_jax.classify import run_task
+from astro_jax.classify import count_stars, run_task, sizes
 from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
 from astro_jax.data.table import write_parquet
@@ -32,7 +32,11 @@ def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> d
     """Score the best step on the test stars, beside the baselines; draw and write predictions."""
     truth = task.test.arrays["target"].astype(float)
     predicted = pooled_outputs(load(workdir), task.test, ready=True)[0][:, 0]
-    told = {"target": task.facts["target"], "model": errors(predicted, truth)}
+    told = {
+        "target": task.facts["target"],
+        "stars": count_stars(task),
+        "model": errors(predicted, truth, task.test.star),
+    }
     record = Predictions(
         task.test.columns["id"].to_pylist(), predicted, np.zeros((len(truth), 0)), []
     )
@@ -42,11 +46,23 @@ def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> d
     return {**told, **(baselines(config, task) if config.baselines else {})}
 
 
-def errors(predicted: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """Return RMSE with its 95 % bootstrap interval, median error, R2, and the share within 0.01."""
+def errors(
+    predicted: np.ndarray, truth: np.ndarray, star: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return RMSE with its 95 % bootstrap interval, median error, R2, and the share within 0.01.
+
+    star: [N], drawn whole for the interval: its rows are bands of one star
+    """
     error = predicted - truth
-    draws = np.random.default_rng(seed).integers(0, len(error), (1000, len(error)))
-    low, high = np.percentile(np.sqrt((error[draws] ** 2).mean(1)), [2.5, 97.5])
+    star = np.arange(len(error)) if star is None else star
+    names, first, row = np.unique(
+        np.asarray(star).astype(str), return_index=True, return_inverse=True
+    )
+    place = np.argsort(np.argsort(first))[row]  # stars in the order of their first rows
+    square, count = np.bincount(place, error**2), np.bincount(place)
+    draws = np.random.default_rng(0).integers(0, len(names), (1000, len(names)))
+    drawn = np.sqrt(square[draws].sum(1) / count[draws].sum(1))
+    low, high = np.percentile(drawn, [2.5, 97.5])
     return {
         "rmse": float(np.sqrt((error**2).mean())),
         "rmse_interval": [float(low), float(high)],
@@ -67,11 +83,12 @@ def baselines(config: ConfigDict, task: Task) -> dict[str, Any]:
     forest = forest_regressor(table, target, features(task.test)[1], config.seed)
     period = np.concatenate([log_period(part) for part in known])
     line = line_through(period, target, log_period(task.test))
-    return {
-        "features + random forest": errors(forest, truth),
-        "periodogram alone": errors(line, truth),
-        "mean": errors(np.full(len(truth), target.mean()), truth),
+    predicted = {
+        "features + random forest": forest,
+        "periodogram alone": line,
+        "mean": np.full(len(truth), target.mean()),
     }
+    return {name: errors(values, truth, task.test.star) for name, values in predicted.items()}
 
 
 def log_period(curves: Curves) -> np.ndarray:
@@ -95,9 +112,7 @@ def describe(result: dict, workdir: Path) -> str:
         for name, part in result.items()
         if isinstance(part, dict) and "rmse" in part
     ]
-    objects = result["objects"]
     return (
-        f"{text_table(rows)}\n{objects['train']} objects to train, {objects['valid']} to validate, "
-        f"{objects['test']} to test; best step {result['best_step']}; "
+        f"{text_table(rows)}\n{sizes(result)}; best step {result['best_step']}; "
         f"the report is {workdir / REPORT}"
     )

@@ -88,9 +88,13 @@ def _figure(rows: int) -> tuple[Any, np.ndarray]:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG under a temporary name, then rename it."""
+    """Write a figure as PNG under a temporary name, then rename it; a "$" in it is a "$"."""
     from io import BytesIO
 
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names of classes and folders are no formulas
+        text.set_parse_math(False)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_bytes(Path(path), buffer.getvalue())

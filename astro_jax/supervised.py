@@ -18,13 +18,14 @@ from astro_jax.data.labels import (
     HELD_OUT,
     Labels,
     Split,
+    as_label,
     encode_labels,
     few_labels,
     label_texts,
 )
 from astro_jax.data.ledger import Ledger
 from astro_jax.data.source import Parts, cut, load_curves
-from astro_jax.data.split import star_position
+from astro_jax.data.split import STARS, star_position
 from astro_jax.errors import UserError, suggest
 from astro_jax.grown import (
     Grown,
@@ -41,15 +42,14 @@ from astro_jax.workdir import read_json, write_text
 
 TRAIN = 0.65  # stars below this position train a regression, those up to HELD_OUT validate
 TASK = "task.json"
-# Keys of `data` from which the test stars of a fold follow, beside the seed.
-FOLD = ("label", "label_map", "min_class", "without", "band", "min_points", "noise_cut")
 
 
 class Task(NamedTuple):
     """Labelled curves by part, the account of all rows, and what follows from the data.
 
     facts: plain data that a prediction needs, kept in the run folder: the resolved model, the
-        scales of the inputs, `classes`, or `target`, `mean` and `std`; `changes` of the config
+        scales of the inputs, `classes`, or `target`, `mean` and `std`; `seen`, see `seen_stars`;
+        `changes` of the config
     grown: the head, where it is one of trees, which takes no step of training
     """
 
@@ -63,15 +63,19 @@ class Task(NamedTuple):
 
 def class_task(config: ConfigDict) -> Task:
     """Read the survey of `config.data` and draw the fold `config.seed` with `per_class` labels."""
-    check_fold(config)
     curves, labels, ledger = labelled(config)
     split = fold(config, curves, labels)
     curves = curves.with_arrays(label=labels.codes)
-    facts = {"classes": labels.classes, "model": resolved_model(config, len(labels.classes))}
+    parts = [curves.take(rows) for rows in split]
+    facts = {
+        "classes": labels.classes,
+        "seen": seen_stars(config, *parts),
+        "model": resolved_model(config, len(labels.classes)),
+    }
     others, most = None, config.get("unlabelled", 0)
     if most:
         others = sample_unlabelled(curves, unlabelled_rows(curves, split), most, config.seed)
-    return assemble(config, [curves.take(rows) for rows in split], ledger, facts, others)
+    return assemble(config, parts, ledger, facts, others)
 
 
 def fold(config: ConfigDict, curves: Curves, labels: Labels) -> Split:
@@ -86,27 +90,33 @@ def fold(config: ConfigDict, curves: Curves, labels: Labels) -> Split:
     return split
 
 
-def check_fold(config: ConfigDict) -> None:
-    """Refuse a `config.init` that learned from stars of the same data which this fold tests.
+def seen_stars(config: ConfigDict, *parts: Curves) -> list[int]:
+    """Return the held-out stars that a run learns from, as sorted numbers, for its folder.
 
-    The test stars of a fold follow from the seed and the classes; a run that was trained with
-    `per_class` curves of another fold, or with its labels, has seen some of them.
+    parts: train, valid, test.  With those that `config.init` learned from, and its own init; stars
+    below HELD_OUT are tested by no fold.  A star is known by its name, in whatever file or band.
+    Raises UserError where `config.init` learned from stars of `test`.
     """
-    if not config.init:
-        return
-    before = load(config.init).config
-    data, old = config.data, before.get("data", {})
-    if not (data.path and old.get("path")):
-        return
-    if Path(data.path).absolute() != Path(old.path).absolute():
-        return
-    differ = [k for k in FOLD if k in old and json.dumps(old[k]) != json.dumps(data[k])]
-    differ += ["seed"] if before.seed != config.seed else []
-    if differ and (before.get("per_class", 0) or "classes" in before):
+    train, valid, test = (star_numbers(part.star) for part in parts)
+    learned = np.union1d(train, valid)
+    learned = learned[learned >= HELD_OUT * STARS]
+    if not (config.init and config.data.path):  # stars of simulations share their names
+        return learned.tolist() if config.data.path else []
+    before = np.array(load(config.init).config.get("seen", ()), np.int64)
+    met = np.isin(test, before)
+    if met.any():
         raise UserError(
-            f"config.init={config.init} was trained on stars of {data.path} that this fold may "
-            f"test, since {' and '.join(differ)} differ; give the same, or another --config.init"
+            f"config.init={config.init} was trained on {int(met.sum())} of the {len(test)} stars "
+            f"of {config.data.path} that this run would be tested on: give --config.seed and "
+            "config.data as there, or another --config.init"
         )
+    return np.union1d(learned, before).tolist()
+
+
+def star_numbers(star: np.ndarray) -> np.ndarray:
+    """Return the numbers of the stars behind `star_position`, [S] int64 ascending, each once."""
+    names = np.unique(np.asarray(star).astype(str))
+    return np.unique((star_position(names) * STARS).astype(np.int64))
 
 
 @contextmanager
@@ -128,7 +138,6 @@ def unlabelled_rows(curves: Curves, split: Split) -> np.ndarray:
 
 def few_parts(config: ConfigDict) -> Parts:
     """Return the curves of a fold of `class_task` without their labels, to pre-train on."""
-    check_fold(config)
     curves, labels, ledger = labelled(config)
     return Parts(*(curves.take(rows) for rows in fold(config, curves, labels)), ledger)
 
@@ -143,7 +152,7 @@ def labelled(config: ConfigDict) -> tuple[Curves, Labels, Ledger]:
             curves,
             data.label,
             minimum=data.min_class,
-            without=tuple(data.without),
+            without=tuple(as_label(name) for name in data.without),  # 2 is class '2'
             label_map=label_map,
         )
     texts = label_texts(curves, data.label)
@@ -212,6 +221,7 @@ def value_task(config: ConfigDict) -> Task:
         "target": config.data.target,
         "mean": float(scale[0]),
         "std": max(float(scale[1]), 1e-6),
+        "seen": seen_stars(config, *parts),
         "model": resolved_model(config, 1),
     }
     return assemble(config, parts, ledger, facts)

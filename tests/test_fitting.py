@@ -199,12 +199,19 @@ def test_a_forest_says_what_it_lacks(finished):
         (LABELS[:5], "5 labels for 41 curves"),
         ([None] * 41, "needs two classes; the labels hold none"),
         (["a"] * 41, r"two classes; the labels hold \['a'\]"),
+        (np.array(LABELS)[:, None], "labels have 2 dimensions"),
         (["a"] * 38 + ["b"] * 3, "class 'b' has 3 labels to train and validate on; at least 5"),
     ],
 )
 def test_labels_that_cannot_be_fitted_are_errors(finished, labels, message):
     with pytest.raises(UserError, match=message):
         fit_classifier(load(finished), SURVEY, labels, **FEW)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"unlabelled": -1}])
+def test_a_wrong_number_of_a_classifier_is_a_user_error(finished, wrong):
+    with pytest.raises(UserError, match=f"config.{next(iter(wrong))}=-1 must be at least 0"):
+        fit_classifier(load(finished), SURVEY, LABELS, **{**FEW, **wrong})
 
 
 def test_labelled_curves_without_two_observations_are_named(caplog):
@@ -214,6 +221,8 @@ def test_labelled_curves_without_two_observations_are_named(caplog):
     assert "class 'a': 1 curves lack two finite observations" in caplog.text
     assert "class 'b'" not in caplog.text and classes == ["a", "b"]
     assert kept.arrays["label"].tolist() == [0] * 5 + [1] * 5 and len(rest) == 0
+    said = labelled_curves(curves, np.array(["a"] * 6 + ["b"] * 6, "S1"))[1]
+    assert said == ["a", "b"]  # bytes, as in FITS
     with pytest.raises(UserError, match="class 'c' has 0 labels"):
         labelled_curves(curves, ["c"] + ["a"] * 5 + ["b"] * 6)
 

@@ -94,6 +94,24 @@ def test_rows_that_are_not_finite_are_nan_and_change_nothing(run, curves):
     np.testing.assert_array_equal(got[~bad], encode(run, curves[:1])[0])
 
 
+def test_what_files_have_cleaned_is_cleaned_here_too(run, curves, caplog):
+    """Sentinels and repeated epochs: the same curve by hand and from a file."""
+    extra = [[curves[0][0, 0], 12, 0.1], [50_001, 99.999, 0.1], [50_002, -99, 0.1]]
+    odd = np.concatenate([curves[0], extra])
+    with caplog.at_level("WARNING"):
+        got = encode(run, [odd])[0]
+    assert "sentinel magnitude: 2 observations" in caplog.text
+    assert "repeated epoch: 1 observations" in caplog.text
+    assert np.isnan(got[-3:]).all()
+    np.testing.assert_array_equal(got[:-3], encode(run, curves[:1])[0])
+
+
+def test_times_that_are_no_days_are_an_error(run, curves):
+    encode(run, [curves[0] + [2_400_000, 0, 0]])
+    with pytest.raises(UserError, match=r"curve 1 spans [\d,]+ days: give times in days"):
+        encode(run, [curves[0], curves[1] * [86_400, 1, 1]])
+
+
 def test_unsorted_input_keeps_its_order(run, curves):
     order = np.random.default_rng(0).permutation(70)
     np.testing.assert_array_equal(
@@ -251,7 +269,7 @@ def test_a_probe_of_the_wrong_shape_is_named(run, curves):
 
 
 def test_a_curve_of_the_wrong_shape_is_named(run):
-    with pytest.raises((UserError, ValueError), match="curve 0 has shape"):
+    with pytest.raises(UserError, match="curve 0 has shape"):
         encode(run, [np.zeros((5, 4))])
 
 

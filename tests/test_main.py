@@ -133,6 +133,22 @@ def test_what_the_system_refuses_is_one_line(here, capsys, monkeypatch):
     assert err.count("\n") == 1
 
 
+def test_too_little_memory_is_one_line_and_other_errors_keep_their_traceback(
+    here, capsys, monkeypatch
+):
+    def fail(text):
+        def job(*_):
+            raise RuntimeError(text)
+
+        monkeypatch.setattr("astro_jax.convert.run", job)
+        return run_main(f"--config={ROOT}/configs/convert.py")
+
+    assert fail("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes") == 1
+    assert "give a smaller batch_size or window" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="something else"):
+        fail("something else")
+
+
 def test_a_config_that_does_not_load_is_one_line(here, capsys):
     (here / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
     assert run_main("--config=broken.py") == 1

@@ -121,6 +121,15 @@ def test_errors_of_known_numbers():
     assert errors(np.ones(4), np.ones(4))["r2"] == 1.0
 
 
+def test_bands_of_a_star_are_drawn_together():
+    error = np.random.default_rng(0).normal(size=200)
+    low, high = errors(error, np.zeros(200))["rmse_interval"]
+    twice = errors(np.repeat(error, 2), np.zeros(400), np.repeat(np.arange(200), 2))
+    assert twice["rmse_interval"] == pytest.approx([low, high])
+    apart = errors(np.repeat(error, 2), np.zeros(400))["rmse_interval"]
+    assert apart[1] - apart[0] < 0.8 * (high - low)
+
+
 def test_the_period_of_a_curve_and_the_span_of_one_without():
     survey = labelled_survey(4)
     fast = np.array([name == "fast" for name in survey.columns["label"].to_pylist()])

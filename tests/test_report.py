@@ -73,6 +73,11 @@ def test_confusion_plot_shows_every_cell(tmp_path, classes):
     assert ink(tmp_path / "a.png") != ink(tmp_path / "b.png")
 
 
+def test_names_are_no_formulas(tmp_path):
+    confusion_plot(tmp_path / "a.png", np.eye(2, dtype=int), ["$^$", "$\\alpha$"], "$_$")
+    assert ink(tmp_path / "a.png") > 0.02
+
+
 def test_calibration_plot_leaves_out_empty_bins(tmp_path):
     full = (np.array([0.3, 0.7, 0.9]), np.array([0.5, 0.6, 0.9]), np.array([5, 20, 75]))
     calibration_plot(tmp_path / "a.png", {"model": full}, "title")

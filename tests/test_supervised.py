@@ -20,9 +20,12 @@ from astro_jax.supervised import (
     keep_facts,
     labelled,
     resolve_config,
+    seen_stars,
+    star_numbers,
     target_values,
     value_task,
 )
+from astro_jax.weights import load, save_safetensors
 from astro_jax.workdir import read_json
 
 
@@ -196,20 +199,55 @@ def test_classes_that_are_too_small_are_named_in_a_warning(labelled, finished, c
     assert "class 'rare' is left out: fewer than 10 objects (config.data.min_class)" in caplog.text
 
 
+def knowing(run, path, star):
+    """Write a run that says it learned from these stars; return its path as text."""
+    run.config.seen = star_numbers(star).tolist()
+    save_safetensors(run, path)
+    return str(path)
+
+
 def test_a_start_that_saw_test_stars_is_refused(labelled, classified, tmp_path):
     config = job("classify:mlp_att", labelled, classified)
     config.per_class = 20
-    same = class_task(config)
-    assert len(same.test)
-    config.seed, config.data.min_class = 1, 12
-    with pytest.raises(UserError, match="min_class and seed differ; give the same"):
+    task = class_task(config)
+    assert read_json(classified / "task.json")["seen"] == load(classified).config.seen
+    config.init = knowing(load(classified), tmp_path / "a.safetensors", task.train.star)
+    assert task.facts["seen"] != class_task(config).facts["seen"] == load(config.init).config.seen
+    config.init = knowing(load(classified), tmp_path / "b.safetensors", task.test.star[:2])
+    said = f"was trained on 2 of the {len(task.test)} stars of .*survey.parquet that this run would"
+    with pytest.raises(UserError, match=said):
         class_task(config)
-    tune = job("finetune", labelled, classified)
-    tune.per_class, tune.seed = 10, 2
-    with pytest.raises(UserError, match="since seed differ"):
-        few_parts(tune)
-    config.data.path = str(relabelled(tmp_path / "x.parquet", ["a", "b"] * 77 + ["a"]))
-    assert len(class_task(config).test)
+    told = job("regress:mlp_att", labelled, config.init, target="period")
+    with pytest.raises(UserError, match=r"was trained on [12] of the \d+ stars"):
+        value_task(told)
+
+
+def test_only_stars_that_a_fold_may_test_are_kept_and_a_chain_keeps_all(labelled, tmp_path):
+    survey = labelled_survey()
+    above = star_position(survey.star) >= 0.8
+    config = job("finetune", labelled, "")
+    assert seen_stars(config, survey.take(~above), survey.take(~above), survey.take(above)) == []
+    half = np.flatnonzero(above)[::2]
+    rest = np.flatnonzero(above)[1::2]
+    first = seen_stars(config, survey.take(half), survey.take(half[:1]), survey.take(rest))
+    assert first == star_numbers(survey.star[half]).tolist()
+    assert len(first) == len(half)
+    config.init = knowing(load("base"), tmp_path / "tuned.safetensors", survey.star[half])
+    later = seen_stars(config, survey.take(rest[:2]), survey.take(~above), survey.take(rest[2:]))
+    assert later == sorted({*first, *star_numbers(survey.star[rest[:2]]).tolist()})
+    with pytest.raises(UserError, match=f"1 of the {len(rest) + 1} stars"):
+        part = survey.take(np.concatenate([rest, half[:1]]))
+        seen_stars(config, survey.take(~above), survey.take(~above), part)
+    config.data.path = ""  # simulated: the names are those of every simulation
+    assert seen_stars(config, survey.take(half), survey.take(half), survey.take(above)) == []
+
+
+def test_a_class_with_the_name_of_a_number_can_be_left_out(tmp_path, finished):
+    path = relabelled(tmp_path / "x.parquet", [1, 2, 3] * 51 + [1, 2])
+    with_three = job("classify:mlp_att", path, finished)
+    assert class_task(with_three).facts["classes"] == ["1", "2", "3"]
+    with_three.data.without = (2,)
+    assert class_task(with_three).facts["classes"] == ["1", "3"]
 
 
 def test_an_encoder_of_its_own_takes_no_init(labelled, finished):

@@ -78,19 +78,19 @@ class Raw(Ragged):
 
 def flag_values(raw: Raw) -> np.ndarray:
     """Return the flag of each observation by rules 1 to 4, [M] uint8."""
-    with np.errstate(invalid="ignore"):
-        return flag_first(
-            raw.flag,
-            *time_rules(raw.time),
-            (MAG, ~np.isfinite(raw.mag)),
-            (SENTINEL, np.abs(raw.mag) >= SENTINEL_MAG),
-        )
+    return flag_first(raw.flag, *time_rules(raw.time), *mag_rules(raw.mag))
 
 
 def time_rules(time: np.ndarray) -> tuple[tuple[int, np.ndarray], ...]:
     """Return rule 2 as pairs of a code and where it holds, [M] bool."""
     with np.errstate(invalid="ignore"):
         return (TIME, ~np.isfinite(time)), (RANGE, np.abs(time) > TIME_LIMIT)
+
+
+def mag_rules(mag: np.ndarray) -> tuple[tuple[int, np.ndarray], ...]:
+    """Return rules 3 and 4 as pairs of a code and where they hold, [M] bool."""
+    with np.errstate(invalid="ignore"):
+        return (MAG, ~np.isfinite(mag)), (SENTINEL, np.abs(mag) >= SENTINEL_MAG)
 
 
 def flag_first(flag: np.ndarray, *rules: tuple[int, np.ndarray]) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from astro_jax.errors import UserError
+
 
 class Ragged:
     """What records of N curves in flat arrays share: `offsets` [N + 1], `columns` of N rows.
@@ -110,7 +112,7 @@ def from_arrays(
     curves = [np.asarray(c, dtype=float) for c in curves]
     for k, c in enumerate(curves):
         if c.ndim != 2 or c.shape[1] not in (2, 3):
-            raise ValueError(f"curve {k} has shape {c.shape}; give [n, 2 or 3]: time, mag[, err]")
+            raise UserError(f"curve {k} has shape {c.shape}; give [n, 2 or 3]: time, mag[, err]")
     full = [
         c if c.shape[1] == 3 else np.pad(c, ((0, 0), (0, 1)), constant_values=np.nan)
         for c in curves

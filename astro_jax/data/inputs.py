@@ -24,6 +24,7 @@ CANDIDATES = "astro_jax.data.inputs:period_candidates"
 NOTHING = "astro_jax.data.inputs:nothing"
 BEST = 4  # candidate periods of a curve
 LARGEST = 5.0  # of a scaled value: the tails of features are long
+HUGE = float(np.finfo(np.float32).max)
 
 
 def hand_made_features(curves: Curves, encoder: Any = None) -> np.ndarray:
@@ -123,10 +124,10 @@ def scaling(values: np.ndarray) -> dict[str, list[float]]:
 def scaled(values: np.ndarray, scale: Mapping[str, Any] | None) -> np.ndarray:
     """Return (values - median) / spread within -5 .. 5, [N, F] float32; 0 where NaN.
 
-    Without a scale the values stay as they are.
+    Without a scale the values stay as they are, within the range of float32.
     """
     if scale is None:
-        return np.nan_to_num(values, nan=0.0).astype(np.float32)
+        return np.nan_to_num(np.clip(values, -HUGE, HUGE), nan=0.0).astype(np.float32)
     z = (values - np.asarray(scale["median"])) / np.asarray(scale["spread"])
     return np.clip(np.where(np.isnan(z), 0.0, z), -LARGEST, LARGEST).astype(np.float32)
 

@@ -89,6 +89,8 @@ def label_texts(curves: Curves, name: str) -> list[str | None]:
 
 def as_label(value: object) -> str | None:
     """Return a label as text: 3.0 is "3"; None for null, NaN, blanks and the words for nothing."""
+    if isinstance(value, bytes):  # as columns of FITS come
+        value = value.decode("utf-8", "replace")
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     text = str(value).strip()

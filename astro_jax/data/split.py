@@ -7,6 +7,7 @@ import numpy as np
 from astro_jax.errors import UserError
 
 PARTS = ("train", "valid", "test")
+STARS = 2.0**48  # numbers that a star can have
 
 
 def star_position(star: np.ndarray) -> np.ndarray:
@@ -19,7 +20,7 @@ def star_position(star: np.ndarray) -> np.ndarray:
     def digest(name: object) -> int:
         return int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=6).digest(), "big")
 
-    return np.array([digest(name) for name in star], dtype=float).reshape(-1) / 2.0**48
+    return np.array([digest(name) for name in star], dtype=float).reshape(-1) / STARS
 
 
 def split_by_star(

@@ -52,13 +52,26 @@ class Scores(NamedTuple):
 
 
 def scores(
-    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], seed: int = 0
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    seed: int = 0,
+    star: np.ndarray | None = None,
 ) -> Scores:
-    """Return the scores of class probabilities [N, C] against true class numbers [N]."""
+    """Return the scores of class probabilities [N, C] against true class numbers [N].
+
+    star: [N], what the intervals draw whole, where rows are bands or windows of the same star
+    """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     check(probabilities, labels, len(classes))
     confusion = confusion_matrix(probabilities.argmax(1), labels, len(classes))
-    draws = resample(confusion, np.random.default_rng(seed))
+    random = np.random.default_rng(seed)
+    stars, row_star = np.unique(range(len(labels)) if star is None else star, return_inverse=True)
+    if len(stars) == len(labels):
+        draws = resample(confusion, random)
+    else:
+        cell = labels * len(classes) + probabilities.argmax(1)
+        draws = resample_stars(cell, row_star, len(classes), random)
     drawn = rates(draws)
     intervals = {k: np.percentile(v, [2.5, 97.5], axis=0).T for k, v in drawn.items()}
     value = {k: v[0] for k, v in rates(confusion[None]).items()}
@@ -109,6 +122,20 @@ def resample(confusion: np.ndarray, random: np.random.Generator) -> np.ndarray:
     total = int(confusion.sum())
     draws = random.multinomial(total, confusion.ravel() / total, DRAWS)
     return draws.reshape(DRAWS, *confusion.shape)
+
+
+def resample_stars(
+    cell: np.ndarray, star: np.ndarray, classes: int, random: np.random.Generator
+) -> np.ndarray:
+    """Return 1000 bootstrap draws of a confusion matrix, [1000, C, C], with stars drawn whole.
+
+    cell: [N] place of each row in the flat matrix; star: [N] number of its star, from 0 without gap
+    """
+    count, draws = int(star.max()) + 1, np.empty((DRAWS, classes**2), int)
+    for draw in draws:
+        times = np.bincount(random.integers(0, count, count), minlength=count)
+        draw[:] = np.bincount(cell, times[star], classes**2)
+    return draws.reshape(DRAWS, classes, classes)
 
 
 def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astro_jax.data.curves import flat_index, from_arrays
+from astro_jax.errors import UserError
 
 SIZES = [3, 0, 5, 1]
 
@@ -89,7 +90,7 @@ def test_with_columns_changes_columns_only(curves):
 
 @pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 4)])
 def test_wrong_shapes_are_refused(shape, arrays):
-    with pytest.raises(ValueError, match="curve 1 has shape"):
+    with pytest.raises(UserError, match="curve 1 has shape"):
         from_arrays([arrays[0], np.zeros(shape)])
 
 

@@ -49,6 +49,11 @@ def test_how_far_a_star_is_does_not_matter_for_features_of_shape(survey):
     np.testing.assert_allclose(moved, 2.0, rtol=1e-5)
 
 
+def test_unscaled_values_are_finite():
+    values = scaled(np.array([[1e300, -np.inf, np.nan, 2.0]]), None)
+    assert np.isfinite(values).all() and values[0, 2:].tolist() == [0.0, 2.0]
+
+
 def test_values_are_scaled_by_median_and_quartiles():
     rng = np.random.default_rng(0)
     values = np.stack([rng.normal(3, 2, 4000), np.zeros(4000), [0.0] * 3999 + [8.0]], axis=1)

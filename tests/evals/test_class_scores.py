@@ -169,3 +169,16 @@ def test_interval_over_seeds():
     assert high - mean == pytest.approx(2.776 * 0.015811 / np.sqrt(5), rel=1e-3)
     assert mean - low == pytest.approx(high - mean)
     assert np.isnan(over_seeds([0.8])[1])
+
+
+def test_rows_of_a_star_are_drawn_together():
+    probabilities, labels = make_predictions(200)
+    alone = scores(probabilities, labels, list("abcd")).intervals["macro_f1"]
+    names = np.array([f"star {k}" for k in range(200)])
+    same = scores(probabilities, labels, list("abcd"), star=names).intervals["macro_f1"]
+    np.testing.assert_array_equal(alone, same)
+    twice = [np.repeat(x, 2, axis=0) for x in (probabilities, labels, names)]
+    bands = scores(*twice[:2], list("abcd"), star=twice[2]).intervals["macro_f1"]
+    np.testing.assert_allclose(bands, alone, atol=0.01)
+    rows = scores(*twice[:2], list("abcd")).intervals["macro_f1"]
+    assert np.diff(rows) < 0.8 * np.diff(bands)
