@@ -45,7 +45,7 @@ def encode(
     """Return one vector an observation: one [n_i, D] float32 array a curve, in input order.
 
     curves: [n, 2 or 3] arrays (time in days, magnitude[, error]) in any order of time, or an
-        object table; observation j of a curve has row j, NaN where time or magnitude is not finite
+        object table; observation j of a curve has row j, NaN where it is left out (see `tidy`)
     window: observations that the network sees at once (default: as in training); a longer curve
         is cut into consecutive windows, the last one shorter
     official: cut as the released code does (overlapping and repeated windows), and return all
@@ -79,7 +79,8 @@ def reconstruct(
     """Predict the magnitudes of the observations where `probe` is True, from all others.
 
     probe: one [n_i] bool array a curve.  Returns one [n_i] float32 array a curve, in the
-    magnitude scale of the input, NaN outside the probe and in windows without a visible point.
+    magnitude scale of the input, NaN outside the probe, where an observation is left out
+    (see `tidy`) and in windows without a visible point.
     With the official weights the prediction has seen what it predicts (see `models.Official`).
     """
     run = encoder_of(run)

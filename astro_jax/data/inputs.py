@@ -24,7 +24,7 @@ CANDIDATES = "astro_jax.data.inputs:period_candidates"
 NOTHING = "astro_jax.data.inputs:nothing"
 BEST = 4  # candidate periods of a curve
 LARGEST = 5.0  # of a scaled value: the tails of features are long
-HUGE = float(np.finfo(np.float32).max)
+HUGE = float(np.finfo(np.float32).max)  # what trees can take
 
 
 def hand_made_features(curves: Curves, encoder: Any = None) -> np.ndarray:
