@@ -120,7 +120,7 @@ def grown_size(grown: Grown) -> str:
 def finish(config: ConfigDict, task: Task, outcome: Outcome, workdir: Path) -> dict[str, Any]:
     """Score the best step on the test objects, beside the baselines; draw and write predictions."""
     trained, classes = load(workdir), task.facts["classes"]
-    labels, star = task.test.arrays["label"], task.test.star.astype(str)
+    labels, star = task.test.arrays["label"], task.test.star
     probabilities, (windows, curve) = pooled_outputs(trained, task.test, ready=True)
     result = scores(probabilities, labels, classes, config.seed, star)
     votes = vote_windows(windows, curve, len(task.test))
@@ -176,7 +176,7 @@ def baselines(config: ConfigDict, task: Task, trained: Run) -> dict[str, Any]:
     known = [task.train, task.valid]
     codes = np.concatenate([part.arrays["label"] for part in known])
     table = np.concatenate([features(part)[1] for part in known])
-    truth, star = task.test.arrays["label"], task.test.star.astype(str)
+    truth, star = task.test.arrays["label"], task.test.star
     forest = random_forest(table, codes, features(task.test)[1], count, config.seed)
     most = majority_class(codes, len(truth), count)
     told = {
@@ -203,7 +203,7 @@ def untrained(config: ConfigDict, task: Task) -> Scores:
         if fit_task(full, task, where).stopped:
             raise KeyboardInterrupt  # as in `main`: the same command goes on from there
         probabilities, _ = pooled_outputs(load(where), task.test, ready=True)
-    truth, star = task.test.arrays["label"], task.test.star.astype(str)
+    truth, star = task.test.arrays["label"], task.test.star
     return scores(probabilities, truth, task.facts["classes"], config.seed, star)
 
 

@@ -10,6 +10,7 @@ from astro_jax.checks import check_head
 from astro_jax.classify import count_stars, run_task, sizes
 from astro_jax.data.curves import Curves
 from astro_jax.data.periods import candidate_periods
+from astro_jax.data.split import star_places
 from astro_jax.data.table import write_parquet
 from astro_jax.evals.baselines import forest_regressor, line_through
 from astro_jax.models.period_forest import CLOSE
@@ -54,13 +55,9 @@ def errors(
     star: [N], drawn whole for the interval: its rows are bands of one star
     """
     error = predicted - truth
-    star = np.arange(len(error)) if star is None else star
-    names, first, row = np.unique(
-        np.asarray(star).astype(str), return_index=True, return_inverse=True
-    )
-    place = np.argsort(np.argsort(first))[row]  # stars in the order of their first rows
+    place = np.arange(len(error)) if star is None else star_places(star)
     square, count = np.bincount(place, error**2), np.bincount(place)
-    draws = np.random.default_rng(0).integers(0, len(names), (1000, len(names)))
+    draws = np.random.default_rng(0).integers(0, len(count), (1000, len(count)))
     drawn = np.sqrt(square[draws].sum(1) / count[draws].sum(1))
     low, high = np.percentile(drawn, [2.5, 97.5])
     return {

@@ -88,16 +88,8 @@ def _figure(rows: int) -> tuple[Any, np.ndarray]:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG under a temporary name, then rename it; a "$" in it is a "$"."""
-    from io import BytesIO
-
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):  # names of classes and folders are no formulas
-        text.set_parse_math(False)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_bytes(Path(path), buffer.getvalue())
+    """Write a figure as PNG under a temporary name, then rename it."""
+    write_bytes(Path(path), figure_png(figure, dpi=110))
 
 
 def confusion_plot(
@@ -232,10 +224,14 @@ def grid_figure(rows: int, columns: int, side: float = 2.2) -> tuple[Any, np.nda
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def figure_png(figure: Any) -> bytes:
-    """Return a figure as PNG."""
+def figure_png(figure: Any, dpi: int = 90) -> bytes:
+    """Return a figure as PNG; a "$" in it is a "$"."""
     from io import BytesIO
 
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names of classes and folders are no formulas
+        text.set_parse_math(False)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

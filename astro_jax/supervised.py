@@ -97,12 +97,13 @@ def seen_stars(config: ConfigDict, *parts: Curves) -> list[int]:
     below HELD_OUT are tested by no fold.  A star is known by its name, in whatever file or band.
     Raises UserError where `config.init` learned from stars of `test`.
     """
+    before = load(config.init).config.get("seen", ()) if config.init else ()
+    before = np.array(before, np.int64)
+    if not config.data.path:  # stars of simulations share their names
+        return before.tolist()
     train, valid, test = (star_numbers(part.star) for part in parts)
     learned = np.union1d(train, valid)
     learned = learned[learned >= HELD_OUT * STARS]
-    if not (config.init and config.data.path):  # stars of simulations share their names
-        return learned.tolist() if config.data.path else []
-    before = np.array(load(config.init).config.get("seen", ()), np.int64)
     met = np.isin(test, before)
     if met.any():
         raise UserError(

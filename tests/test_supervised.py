@@ -239,6 +239,8 @@ def test_only_stars_that_a_fold_may_test_are_kept_and_a_chain_keeps_all(labelled
         part = survey.take(np.concatenate([rest, half[:1]]))
         seen_stars(config, survey.take(~above), survey.take(~above), part)
     config.data.path = ""  # simulated: the names are those of every simulation
+    assert seen_stars(config, survey.take(rest), survey.take(rest), survey.take(above)) == first
+    config.init = ""
     assert seen_stars(config, survey.take(half), survey.take(half), survey.take(above)) == []
 
 

@@ -23,6 +23,13 @@ def star_position(star: np.ndarray) -> np.ndarray:
     return np.array([digest(name) for name in star], dtype=float).reshape(-1) / STARS
 
 
+def star_places(star: np.ndarray) -> np.ndarray:
+    """Return the place of the star of each row among the stars, as they first occur, [N] int64."""
+    names = np.asarray(star).tolist()
+    place = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    return np.array([place[name] for name in names], np.int64)
+
+
 def split_by_star(
     star: np.ndarray, train: float = 0.6, valid: float = 0.2
 ) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from astro_jax.data.split import star_places
 from astro_jax.errors import UserError
 
 DRAWS = 1000  # bootstrap draws
@@ -66,12 +67,12 @@ def scores(
     check(probabilities, labels, len(classes))
     confusion = confusion_matrix(probabilities.argmax(1), labels, len(classes))
     random = np.random.default_rng(seed)
-    stars, row_star = np.unique(range(len(labels)) if star is None else star, return_inverse=True)
-    if len(stars) == len(labels):
+    place = np.arange(len(labels)) if star is None else star_places(star)
+    if place.max() + 1 == len(labels):
         draws = resample(confusion, random)
     else:
         cell = labels * len(classes) + probabilities.argmax(1)
-        draws = resample_stars(cell, row_star, len(classes), random)
+        draws = resample_stars(cell, place, len(classes), random)
     drawn = rates(draws)
     intervals = {k: np.percentile(v, [2.5, 97.5], axis=0).T for k, v in drawn.items()}
     value = {k: v[0] for k, v in rates(confusion[None]).items()}
@@ -129,7 +130,7 @@ def resample_stars(
 ) -> np.ndarray:
     """Return 1000 bootstrap draws of a confusion matrix, [1000, C, C], with stars drawn whole.
 
-    cell: [N] place of each row in the flat matrix; star: [N] number of its star, from 0 without gap
+    cell: [N] place of each row in the flat matrix; star: [N], see `data.split.star_places`
     """
     count, draws = int(star.max()) + 1, np.empty((DRAWS, classes**2), int)
     for draw in draws:

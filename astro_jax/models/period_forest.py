@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from astro_jax.data.split import star_places
 from astro_jax.errors import UserError
 from astro_jax.models.astromer import Record
 from astro_jax.models.forest import SHARE, Trees, class_shares, planted
@@ -153,11 +154,11 @@ def bagged(
     from joblib import Parallel, delayed
     from sklearn.tree import DecisionTreeRegressor
 
-    numbers: dict[Any, int] = {}
-    which = np.array([numbers.setdefault(name, len(numbers)) for name in star.tolist()])
+    which = star_places(star)
+    count = int(which.max()) + 1
     rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(numbers), (trees, len(numbers)))
-    times = np.array([np.bincount(draw, minlength=len(numbers))[which] for draw in draws])
+    draws = rng.integers(0, count, (trees, count))
+    times = np.array([np.bincount(draw, minlength=count)[which] for draw in draws])
     leaf = smallest_leaf(len(x))
 
     def one(weight: np.ndarray, state: int) -> Any:
